@@ -1,0 +1,36 @@
+"""Errors a user can act on: each message holds the numbers that disagree and a way out.
+
+The command line prints the message alone and exits with code 2; the library raises.
+"""
+
+
+class ShdError(Exception):
+    """Anything wrong with what the user gave or asked; never a bug in shd."""
+
+
+class ScanError(ShdError):
+    """The diffusion image, its mask or their geometry cannot be used as given."""
+
+
+class GradientError(ShdError):
+    """The b-values or gradient directions cannot be used as given."""
+
+
+class ResponseError(ShdError):
+    """A response function is missing, does not fit the scan's shells, or cannot be estimated."""
+
+
+class OutputError(ShdError):
+    """A result cannot be written where it was asked."""
+
+
+class CheckpointError(ShdError):
+    """A saved model or a saved training state cannot be used."""
+
+
+class ResourceError(ShdError):
+    """The machine has not enough memory for what was asked."""
+
+
+class ShdWarning(UserWarning):
+    """Something the user should look at, though the result can be computed."""

@@ -1,0 +1,7 @@
+"""The diffusion signal: how it was measured, and how fibres make it.
+
+- `gradients`            b-values, directions (scanner axes), shells
+- `response`             the signal of one tissue, as zonal harmonics per shell
+- `response_estimation`  responses from the scan itself
+- `forward_model`        fODF → signal
+"""

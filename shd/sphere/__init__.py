@@ -1,0 +1,6 @@
+"""Mathematics on the sphere, without files.
+
+- `harmonics`   real even spherical harmonics, their fits and zonal convolution
+- `rotations`   rotations and reflections of directions and of harmonic coefficients
+- `directions`  unit vectors and sets of them, axial angles
+"""
