@@ -1,0 +1,36 @@
+"""`python -m benchmarks` lists the benchmarks; `python -m benchmarks NAME …` runs them.
+
+A benchmark is a module of this folder with a docstring and a function `main()`.
+"""
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+
+
+def available() -> dict[str, str]:
+    """Return name → first line of the docstring of each benchmark, read without importing it."""
+    paths = sorted(Path(__file__).parent.glob("[!_]*.py"))
+    return {
+        path.stem: (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0] for path in paths
+    }
+
+
+def main(names: list[str]) -> int:
+    """List the benchmarks, or run the named ones in the order given."""
+    known = available()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        print(f"error: no benchmark {', '.join(unknown)}; there are: {', '.join(known) or 'none'}", file=sys.stderr)
+        return 2
+    if not names:
+        for name, summary in known.items():
+            print(f"{name:24s} {summary}")
+    for name in names:
+        importlib.import_module(f"benchmarks.{name}").main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,96 @@
+"""The `shd` program: its commands, and how errors and warnings reach a user.
+
+Importing this module must stay quick: commands import what they compute with inside their functions.
+"""
+
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from shd._version import __version__
+from shd.errors import ShdError, ShdWarning
+
+__all__ = ["app", "run"]
+
+OUT_OF_MEMORY = "not enough memory; try a smaller tile (--tile), or close other programs"
+
+app = typer.Typer(
+    name="shd",
+    help="Fibre orientation distributions from diffusion MRI, by equivariant networks on the half-sphere.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a bug shows Python's own traceback; a user's error is one line, below
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"shd {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _shd(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    pass
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run the program on `arguments` (default: the process's own) and exit with its code.
+
+    0 done; 2 the user's input or machine cannot do it, said in one line on stderr; 130 interrupted; 1 with a traceback for
+    a bug.
+    """
+    try:
+        with _warnings_in_one_line():
+            app(args=arguments, prog_name="shd")
+    except ShdError as error:
+        _say("error", "bold red", str(error))
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        _say("error", "bold red", OUT_OF_MEMORY)
+        sys.exit(2)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell lack of memory from a bug; torch's own class is known by name, because torch is slow to import."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "not enough memory" in str(error)
+        or "can't allocate memory" in str(error)
+    )
+
+
+def _say(label: str, style: str, message: str) -> None:
+    """Write one unwrapped line to stderr; the message is plain text, so brackets in it are not markup."""
+    Console(stderr=True).print(Text.assemble((f"{label}: ", style), message), soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Show shd's own warnings as `warning: …`, without file and line; leave other libraries' as they are."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
+        if issubclass(category, ShdWarning):
+            _say("warning", "yellow", str(message))
+        else:
+            shown_before(message, category, *place, **rest)
+
+    with warnings.catch_warnings():
+        shown_before = warnings.showwarning
+        warnings.simplefilter("always", ShdWarning)
+        warnings.showwarning = show
+        yield
