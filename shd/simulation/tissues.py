@@ -1,0 +1,67 @@
+"""The simulated tissues: their signal, and the exact responses that describe it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from shd.signal.compartments import ball, stick, zeppelin, zonal_coefficients
+from shd.signal.response import Response
+
+__all__ = ["CSF", "GREY_MATTER", "WHITE_MATTER", "Fibre", "FreeWater", "tissue_responses"]
+
+# Intensity of every tissue at b=0, in scan units: relaxation and proton density are left out of the simulation.
+B0_INTENSITY = 1000.0
+
+
+@dataclass(frozen=True)
+class Fibre:
+    """White matter of one fibre population: a stick inside axons, a zeppelin of equal d∥ around them.
+
+    stick_fraction: of the signal at b=0. parallel, perpendicular: diffusivities in mm²/s.
+    """
+
+    stick_fraction: float
+    parallel: float
+    perpendicular: float
+
+    def signal(
+        self, bvalues: Float[np.ndarray, "*#grid"], cosines: Float[np.ndarray, "*#grid"]
+    ) -> Float[np.ndarray, "*grid"]:
+        """Return intensities for gradients at the given cosines to the fibre."""
+        inside = stick(bvalues, cosines, self.parallel)
+        outside = zeppelin(bvalues, cosines, self.parallel, self.perpendicular)
+        return B0_INTENSITY * (self.stick_fraction * inside + (1 - self.stick_fraction) * outside)
+
+
+@dataclass(frozen=True)
+class FreeWater:
+    """A tissue without direction: a ball of one diffusivity, in mm²/s."""
+
+    diffusivity: float
+
+    def signal(self, bvalues: Float[np.ndarray, "*grid"]) -> Float[np.ndarray, "*grid"]:
+        """Return intensities, the same for every gradient direction."""
+        return B0_INTENSITY * ball(bvalues, self.diffusivity)
+
+
+# In vivo values: d∥ = 1.7e-3 and free water 3.0e-3 as fixed by Zhang et al., NeuroImage 61 (2012) (NODDI);
+# d⊥ = (1 − stick fraction)·d∥, the tortuosity of the same paper (eq. 6), with a typical white-matter fraction of 0.6.
+WHITE_MATTER = Fibre(stick_fraction=0.6, parallel=1.7e-3, perpendicular=0.68e-3)
+CSF = FreeWater(3.0e-3)
+# Mean diffusivity of cortex: 0.83e-3 mm²/s in Pierpaoli et al., Radiology 201 (1996), table 1, to one figure.
+GREY_MATTER = FreeWater(0.8e-3)
+
+
+def tissue_responses(bvalues: Float[np.ndarray, " shell"], degree: int = 12) -> tuple[Response, Response, Response]:
+    """Return the exact responses of white matter (to `degree`), grey matter and CSF at the shells' b-values.
+
+    bvalues: s/mm², ascending, b=0 first.
+    """
+
+    def fibre_row(bvalue: float) -> Float[np.ndarray, " even_degree"]:
+        return zonal_coefficients(lambda cosines: WHITE_MATTER.signal(np.full_like(cosines, bvalue), cosines), degree)
+
+    fibre = np.stack([fibre_row(float(bvalue)) for bvalue in bvalues])
+    grey, csf = (np.sqrt(4 * np.pi) * tissue.signal(bvalues)[:, None] for tissue in (GREY_MATTER, CSF))
+    return Response("wm", bvalues, fibre), Response("gm", bvalues, grey), Response("csf", bvalues, csf)
