@@ -1,1 +1,7 @@
-"""evaluation."""
+"""Scores against truth, and the rivals scored beside us.
+
+- `peak_matching`              which peak is which fibre
+- `peak_scores`                angular error, success rate, precision, recall, F1
+- `threshold_sweep`            the scores against the peak threshold
+- `constrained_deconvolution`  CSD by DIPY
+"""
