@@ -48,8 +48,8 @@ def _shd(
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the program on `arguments` (default: the process's own) and exit with its code.
 
-    0 done; 2 the user's input or machine cannot do it, said in one line on stderr; 130 interrupted; 1 with a traceback for
-    a bug.
+    0 done; 2 the user's input or machine cannot do it, said in one line on stderr; 130 interrupted; 1, with a
+    traceback, a bug.
     """
     try:
         with _warnings_in_one_line():

@@ -1,0 +1,68 @@
+"""The loss terms over the steps of training."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+
+__all__ = ["draw_curves"]
+
+_WHOLE = {"loss": "black", "held_out": "tab:red"}
+_TERMS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:cyan")
+_ABSCISSAE = ("step", "seconds")
+
+
+def draw_curves(axes: Axes, history: Sequence[Mapping[str, float]]) -> None:
+    """Draw every term of `history` against its step, on a logarithmic axis.
+
+    Each row holds "step", "seconds" and any of the terms; rows may lack a term (held-out values come seldom). Values
+    that a logarithm cannot show (zero, negative, NaN) are left out.
+    """
+    names = [name for name in dict.fromkeys(key for row in history for key in row) if name not in _ABSCISSAE]
+    terms = sorted(name for name in names if name not in _WHOLE)
+    colours = _WHOLE | dict(zip(terms, cycle(_TERMS), strict=False))
+    for name in [name for name in _WHOLE if name in names] + terms:
+        step, value = _series(history, name)
+        if len(value) == 0:
+            continue
+        few = name == "held_out" and len(value) <= 60
+        axes.plot(
+            step,
+            value,
+            label=name.replace("_", " "),
+            color=colours[name],
+            linewidth=1.8 if name in _WHOLE else 1.0,
+            marker="o" if few or len(value) == 1 else None,
+            markersize=3.5,
+            zorder=3 if name in _WHOLE else 2,
+        )
+    axes.set_xlabel("step" + _duration(history))
+    axes.set_ylabel("loss")
+    if axes.lines:
+        axes.set_yscale("log")
+        axes.legend(frameon=False, fontsize=9, ncols=2)
+    else:
+        axes.text(0.5, 0.5, "no training history", ha="center", va="center", transform=axes.transAxes, color="0.5")
+    axes.grid(True, color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _series(
+    history: Sequence[Mapping[str, float]], name: str
+) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, " row"]]:
+    """Return steps and values of the rows that hold a value of `name` a logarithm can show."""
+    rows = [(row["step"], row[name]) for row in history if row.get(name) is not None]
+    pairs = np.array(rows, dtype=np.float64).reshape(-1, 2)
+    shown = np.isfinite(pairs[:, 1]) & (pairs[:, 1] > 0)
+    return pairs[shown, 0], pairs[shown, 1]
+
+
+def _duration(history: Sequence[Mapping[str, float]]) -> str:
+    """Return how long the steps took, as part of the axis label."""
+    seconds = max((row.get("seconds") or 0.0 for row in history), default=0.0)
+    if seconds <= 0:
+        return ""
+    return f"  ({seconds / 60:.1f} min)" if seconds >= 60 else f"  ({seconds:.0f} s)"

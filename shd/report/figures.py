@@ -1,0 +1,134 @@
+"""The picture of one fit: fODFs over three anatomical planes, and the curve of its training."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from shd.fodf.field import FodField
+from shd.report.curves import draw_curves
+from shd.report.glyphs import glyph_layer
+from shd.report.planes import Plane, anatomical_planes
+
+__all__ = ["fit_figure"]
+
+INCHES = 13.0
+DOTS_PER_INCH = 130
+PANEL_PIXELS = 780
+_MARGINS = {"left": 0.045, "right": 0.965, "bottom": 0.055, "top": 0.895, "wspace": 0.16, "hspace": 0.2}
+BACKGROUND_WHITE = 0.75  # the brightest grey of the anatomy, so that glyphs stand out
+
+
+def fit_figure(
+    path: Path,
+    *,
+    background: Float[np.ndarray, "x y z"],
+    fod: FodField,
+    history: Sequence[Mapping[str, float]],
+    title: str,
+) -> None:
+    """Write the picture of a fit as PNG.
+
+    background: an anatomical volume on the grid of `fod` (the mean b=0 or diffusion-weighted signal), any units.
+    fod: coefficients in scanner axes. history: one row per logged step with "step", "seconds" and loss terms, "loss"
+    and "held_out" among them. Radiological view; the slices and the window are those with the most white matter.
+    """
+    figure = Figure(figsize=(INCHES, INCHES * 0.96), dpi=DOTS_PER_INCH, facecolor="white")
+    FigureCanvasAgg(figure)  # no display, no global state
+    panels = figure.subplots(2, 2, gridspec_kw=_MARGINS).ravel()
+    window = _grey_window(background, fod)
+    for panel, plane in zip(panels, anatomical_planes(fod.affine, _fibre_content(fod)), strict=False):
+        _draw_plane(panel, plane, background, window, fod)
+    draw_curves(panels[3], history)
+    _write_heading(figure, title, fod)
+    figure.savefig(path, format="png")
+
+
+def _fibre_content(fod: FodField) -> Float[np.ndarray, "x y z"]:
+    """Return the norm of the directional coefficients: what white matter has and a sphere has not."""
+    content = np.linalg.norm(np.nan_to_num(fod.wm[..., 1:]), axis=-1) * fod.mask
+    return content.astype(np.float64) if content.any() else fod.mask.astype(np.float64)
+
+
+def _grey_window(background: Float[np.ndarray, "x y z"], fod: FodField) -> tuple[float, float]:
+    """Return the intensities drawn black and white."""
+    inside = background[fod.mask & np.isfinite(background)]
+    if inside.size == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(inside, [1, 99])
+    return float(min(0.0, low)), float(high) if high > low else float(low) + 1.0
+
+
+def _draw_plane(
+    axes: Axes, plane: Plane, background: Float[np.ndarray, "x y z"], window: tuple[float, float], fod: FodField
+) -> None:
+    """Draw anatomy, glyphs, edge letters and, where the window is not the whole slice, where it lies."""
+    left, right, bottom, top = extent = plane.extent()
+    axes.set_facecolor("black")
+    _draw_anatomy(axes, plane, background, window)
+    layer = glyph_layer(fod, plane, PANEL_PIXELS / max(right - left, top - bottom))
+    axes.imshow(np.clip(layer, 0.0, 1.0), extent=extent, origin="lower", interpolation="antialiased")
+    axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
+    axes.set_title(_describe(plane), fontsize=11, loc="left", pad=8)
+    _write_letters(axes, plane)
+    if plane.across != plane.whole.across or plane.along != plane.whole.along:
+        _draw_locator(axes, plane, background, window)
+
+
+def _draw_anatomy(
+    axes: Axes, plane: Plane, background: Float[np.ndarray, "x y z"], window: tuple[float, float]
+) -> None:
+    """Draw a slice in grey, each voxel at its true size."""
+    low, high = window
+    axes.imshow(
+        np.nan_to_num(plane.cut(background), nan=low),
+        extent=plane.extent(),
+        origin="lower",
+        cmap="gray",
+        vmin=low,
+        vmax=low + (high - low) / BACKGROUND_WHITE,
+        interpolation="nearest",
+    )
+
+
+def _describe(plane: Plane) -> str:
+    """Return the plane's name, slice, and where the middle of the window lies in the scanner."""
+    axis = int(np.argmax(np.abs(plane.frame[2])))
+    position = (plane.affine[:3] @ np.append(plane.voxels().mean(axis=0), 1.0))[axis]
+    return f"{plane.name}, slice {plane.index} of 0…{plane.shape[plane.normal] - 1}\n{'xyz'[axis]} = {position:.0f} mm"
+
+
+def _write_letters(axes: Axes, plane: Plane) -> None:
+    """Write beside each edge the side of the patient that lies there."""
+    places = ((-0.012, 0.5, "right"), (1.012, 0.5, "left"), (0.5, -0.012, "top"), (0.5, 1.0, "bottom"))
+    for letter, (x, y, side) in zip(plane.letters, places, strict=True):
+        horizontal, vertical = ("center", side) if x == 0.5 else (side, "center")
+        axes.text(x, y, letter, transform=axes.transAxes, fontsize=13, fontweight="bold", ha=horizontal, va=vertical)
+
+
+def _draw_locator(
+    axes: Axes, plane: Plane, background: Float[np.ndarray, "x y z"], window: tuple[float, float]
+) -> None:
+    """Draw the whole slice small in a corner, with the window framed."""
+    inset = axes.inset_axes((0.76, 0.76, 0.235, 0.235))
+    _draw_anatomy(inset, plane.whole, background, window)
+    left, right, bottom, top = plane.extent()
+    inset.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, edgecolor="yellow"))
+    inset.set(xticks=[], yticks=[], aspect="equal", anchor="NE")
+    for spine in inset.spines.values():
+        spine.set_color("0.6")
+
+
+def _write_heading(figure: Figure, title: str, fod: FodField) -> None:
+    """Write the title, the key of the colours and what is drawn."""
+    figure.text(0.035, 0.965, title, fontsize=15, fontweight="bold", va="center")
+    sizes = " × ".join(f"{size:.3g}" for size in np.linalg.norm(fod.affine[:3, :3], axis=0))
+    note = f"radiological view · {sizes} mm voxels · white-matter fODFs of degree {fod.degree}, one scale a plane"
+    figure.text(0.035, 0.938, note, fontsize=10, color="0.3", va="center")
+    for text, colour, x in (("left-right", "red", 0.76), ("front-back", "green", 0.83), ("up-down", "blue", 0.905)):
+        figure.text(x, 0.965, text, fontsize=11, color=colour, fontweight="bold", va="center")
