@@ -1,0 +1,63 @@
+"""NIfTI images as arrays: the type they have on disk where possible, and one clear error where not."""
+
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Shaped
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import ImageOpener
+
+from shd.errors import ScanError
+
+__all__ = ["read_image"]
+
+_DAMAGE = (EOFError, OSError, ValueError, zlib.error)
+
+
+def read_image(path: Path) -> tuple[nib.Nifti1Image, Shaped[np.ndarray, "*grid"]]:
+    """Return a NIfTI-1 or -2 image and its intensities, in this machine's byte order.
+
+    Unscaled integers and floats keep their type; uncompressed files of native byte order are memory-mapped, read
+    only. Scaled values become float32. Raises `ScanError` for a file that is missing, damaged or of another kind.
+    """
+    if not path.is_file():
+        raise ScanError(f"{path}: no such file; check the path")
+    try:
+        image = nib.load(path, mmap="r")
+    except (ImageFileError, *_DAMAGE) as error:
+        raise ScanError(f"{path.name}: not a readable NIfTI file ({error}); convert or copy it again") from None
+    if not isinstance(image, nib.Nifti1Image):
+        raise ScanError(f"{path.name}: {type(image).__name__}, but NIfTI-1 or -2 (.nii, .nii.gz) is needed; convert it")
+    dtype = image.get_data_dtype()
+    if dtype.kind not in "iufb":
+        raise ScanError(f"{path.name}: voxels of type {dtype}, but 1 real number a voxel is needed; convert the image")
+    proxy = image.dataobj
+    assert isinstance(proxy, ArrayProxy)
+    try:
+        data = np.asanyarray(proxy.get_unscaled())
+    except _DAMAGE:
+        expected = int(np.prod(image.shape)) * dtype.itemsize
+        raise ScanError(
+            f"{path.name}: damaged or cut short: {_readable_bytes(path, proxy.offset):,} of {expected:,} bytes of "
+            "image can be read; copy or download it again"
+        ) from None
+    if (proxy.slope, proxy.inter) != (1.0, 0.0):
+        data = data.astype(np.float32)
+        data *= np.float32(proxy.slope)
+        data += np.float32(proxy.inter)
+    return image, data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
+
+
+def _readable_bytes(path: Path, offset: int) -> int:
+    """Count the bytes of image data that a damaged file still gives."""
+    count = -int(offset)
+    try:
+        with ImageOpener(str(path)) as stream:
+            while chunk := stream.read(1 << 16):
+                count += len(chunk)
+    except _DAMAGE:
+        pass
+    return max(count, 0)

@@ -1,0 +1,178 @@
+"""Reading a diffusion scan: a NIfTI image, its gradient table and a mask make one validated `Scan`."""
+
+import warnings
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from shd.errors import GradientError, ScanError, ShdWarning
+from shd.io.gradients import qsiprep_evidence, read_fsl, read_mrtrix, read_qsiprep
+from shd.io.images import read_image
+from shd.scans.brain_mask import computed_mask
+from shd.scans.scan import Scan, finite_voxels, without_sparse_shells
+from shd.signal.gradients import Gradients, gradient_table
+
+__all__ = ["read_scan"]
+
+Affine = Float[np.ndarray, "4 4"]
+PathLike = str | Path
+
+
+def read_scan(
+    dwi: PathLike,
+    bval: PathLike | None = None,
+    bvec: PathLike | None = None,
+    grad: PathLike | None = None,
+    mask: PathLike | None = None,
+    ignore_bad_voxels: bool = False,
+) -> Scan:
+    """Return the scan in a NIfTI file with its gradients in scanner axes, validated.
+
+    dwi: 4-D NIfTI-1 or -2, .nii or .nii.gz. Unscaled intensities keep the type they have on disk (and an
+    uncompressed file is memory-mapped); scaled ones become float32.
+    bval, bvec: FSL pair; of a scan made by QSIPrep (GeneratedBy in a JSON file) the vectors are read as QSIPrep
+    writes them, or its `.b` file is used instead, with a warning. grad: MRtrix table, instead of the pair. With
+    neither, files named as the image with .bval and .bvec, or .b, are used.
+    mask: NIfTI on the same grid, above 0.5 is inside; computed if None, with a warning that says how.
+    ignore_bad_voxels: leave voxels that are NaN or infinite out of the mask, with a warning, in place of the error.
+
+    Shells with fewer than 6 directions are left out, with a warning. Raises `ScanError` or `GradientError` for
+    anything that cannot be used, each with the numbers that disagree and a way out.
+    """
+    path = Path(dwi)
+    image, data = read_image(path)
+    affine = np.asarray(image.affine, dtype=np.float64)
+    if data.ndim != 4 or data.shape[3] < 2:
+        raise ScanError(
+            f"{path.name}: {data.ndim}-D image of {' × '.join(map(str, data.shape))}, but a scan has 4 dimensions and "
+            "at least 2 volumes; give the whole series, not one volume"
+        )
+    if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
+        warnings.warn(
+            f"{path.name}: sform and qform codes are both 0, so the header does not say where left is; "
+            "the image is taken as radiological (x to the left), as FSL does",
+            ShdWarning,
+            stacklevel=2,
+        )
+    gradients = _read_gradients(path, affine, bval, bvec, grad, data.shape[3])
+    inside = _mask_for(path, data, affine, gradients, mask)
+    if ignore_bad_voxels:
+        inside = _without_bad(path.name, data, inside)
+    return without_sparse_shells(Scan(data, affine, gradients, inside, name=_stem(path)))
+
+
+def _read_gradients(
+    image: Path,
+    affine: Affine,
+    bval: PathLike | None,
+    bvec: PathLike | None,
+    grad: PathLike | None,
+    volumes: int,
+) -> Gradients:
+    """Return the scan's gradient table from the files given or found."""
+    if grad is not None and (bval is not None or bvec is not None):
+        raise GradientError("2 gradient tables given: an MRtrix table and FSL files; give one of them")
+    if grad is None and (bval is None) != (bvec is None):
+        raise GradientError("1 of 2 FSL files given; give both bval and bvec")
+    if grad is None and (bval is None or bvec is None):
+        bval, bvec, grad = _tables_beside(image)
+    if grad is not None:
+        source, (values, vectors) = Path(grad), read_mrtrix(grad)
+    else:
+        assert bval is not None and bvec is not None
+        source, (values, vectors) = Path(bval), _read_pair(image, affine, Path(bval), Path(bvec))
+    if len(values) != volumes:
+        raise ScanError(
+            f"{volumes} volumes ({image.name}) but {len(values)} b-values ({source.name}); is the b0 listed in both?"
+        )
+    return gradient_table(values, vectors)
+
+
+def _tables_beside(image: Path) -> tuple[Path | None, Path | None, Path | None]:
+    """Return the FSL pair, or else the MRtrix table, named as the image."""
+    bval, bvec, grad = (image.with_name(_stem(image) + suffix) for suffix in (".bval", ".bvec", ".b"))
+    if bval.is_file() and bvec.is_file():
+        return bval, bvec, None
+    if grad.is_file():
+        return None, None, grad
+    raise GradientError(
+        f"no gradient table given, and neither {bval.name} with {bvec.name} nor {grad.name} is in {image.parent}; "
+        "give bval and bvec, or an MRtrix table"
+    )
+
+
+def _read_pair(
+    image: Path, affine: Affine, bval: Path, bvec: Path
+) -> tuple[Float[np.ndarray, " volume"], Float[np.ndarray, "volume 3"]]:
+    """Return the FSL pair's table, unless QSIPrep wrote it: then as QSIPrep means it, saying so."""
+    evidence = qsiprep_evidence(bvec) or qsiprep_evidence(image)
+    if evidence is None:
+        return read_fsl(bval, bvec, affine)
+    candidates = (bvec.with_suffix(".b"), image.with_name(_stem(image) + ".b"))
+    table = next((file for file in candidates if file.is_file()), None)
+    orientation = "".join(nib.aff2axcodes(affine))
+    reading = (
+        f"the MRtrix table {table.name} beside it is used instead"
+        if table is not None
+        else f"the vectors are read along the image's axes ({orientation}) with no flip of x, unlike FSL's"
+    )
+    doubt = "" if orientation == "LPS" else f" QSIPrep's images are LPS but this one is {orientation}: was it changed?"
+    warnings.warn(
+        f"{bvec.name}: {evidence.name} says QSIPrep made it, whose .bvec is not FSL's: {reading}.{doubt} If you have "
+        "rewritten the vectors in FSL's convention, move them away from that JSON file",
+        ShdWarning,
+        stacklevel=4,
+    )
+    return read_mrtrix(table) if table is not None else read_qsiprep(bval, bvec, affine)
+
+
+def _mask_for(
+    path: Path,
+    data: Shaped[np.ndarray, "x y z volume"],
+    affine: Affine,
+    gradients: Gradients,
+    mask: PathLike | None,
+) -> Bool[np.ndarray, "x y z"]:
+    """Return the mask read, checked to lie on the scan's grid, or one computed."""
+    if mask is None:
+        inside, note = computed_mask(data, gradients)
+        warnings.warn(f"{path.name}: {note}", ShdWarning, stacklevel=3)
+        return inside
+    image, values = read_image(Path(mask))
+    values = values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
+    if values.shape != data.shape[:3]:
+        raise ScanError(
+            f"the mask is {' × '.join(map(str, values.shape))} ({Path(mask).name}) but the scan "
+            f"{' × '.join(map(str, data.shape[:3]))} ({path.name}); resample the mask to the scan's grid"
+        )
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(data.shape[:3]) - 1)
+    difference = image.affine - affine
+    offset = np.linalg.norm(corners @ difference[:3, :3].T + difference[:3, 3], axis=1).max()
+    allowed = 0.1 * np.linalg.norm(affine[:3, :3], axis=0).min()
+    if not offset <= allowed:
+        raise ScanError(
+            f"the mask ({Path(mask).name}) lies {offset:.2f} mm away from the scan ({path.name}) at a corner, more "
+            f"than the {allowed:.2f} mm allowed; resample the mask to the scan's grid"
+        )
+    return np.asarray(values > 0.5)
+
+
+def _without_bad(
+    name: str, data: Shaped[np.ndarray, "x y z volume"], mask: Bool[np.ndarray, "x y z"]
+) -> Bool[np.ndarray, "x y z"]:
+    """Return the mask without voxels that are NaN or infinite, saying how many."""
+    bad = mask & ~finite_voxels(data)
+    if bad.any():
+        warnings.warn(
+            f"{name}: {bad.sum()} of {mask.sum()} voxels in the mask are NaN or infinite and are left out",
+            ShdWarning,
+            stacklevel=3,
+        )
+    return mask & ~bad
+
+
+def _stem(path: Path) -> str:
+    """Return the file's name without .nii or .nii.gz."""
+    return path.name.removesuffix(".gz").removesuffix(".nii")
