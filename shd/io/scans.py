@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from shd.errors import GradientError, ScanError, ShdWarning
 from shd.io.gradients import qsiprep_evidence, read_fsl, read_mrtrix, read_qsiprep
-from shd.io.images import read_image
+from shd.io.nifti import read_image
 from shd.scans.brain_mask import computed_mask
 from shd.scans.scan import Scan, finite_voxels, without_sparse_shells
 from shd.signal.gradients import Gradients, gradient_table
