@@ -1,0 +1,71 @@
+"""The U-Net: down through the levels of the sphere (and of the voxel grid), and up again with skips."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from shd.graphs.hierarchy import Hierarchy, Level, sphere_hierarchy
+from shd.models.blocks import ConvolutionBlock, coarser, finer, pool_mask
+from shd.models.config import ModelConfig
+
+__all__ = ["UNet"]
+
+
+class UNet(nn.Module):
+    """Spatio-spherical U-Net (Elaldi et al. 2024, figure 2), shaped by a `ModelConfig`.
+
+    Channels double at each level. The first `spatial_poolings` poolings also halve the voxel grid, whose sides must be
+    multiples of `config.spatial_factor`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        hierarchy: Hierarchy = sphere_hierarchy(config.nside, config.levels, config.hemisphere)
+        widths = [config.width << depth for depth in range(config.levels)]
+        self.down = nn.ModuleList()
+        self.up = nn.ModuleList()
+        channels = config.input_channels
+        for level, width in zip(hierarchy.levels, widths, strict=True):
+            self.down.append(_stage(level, channels, width, config))
+            channels = width
+        for level, width in zip(hierarchy.levels[-2::-1], widths[-2::-1], strict=True):
+            self.up.append(_stage(level, channels + width, width, config))
+            channels = width
+
+    @property
+    def output_channels(self) -> int:
+        """Channels of the returned features."""
+        return self.config.width
+
+    def forward(
+        self, x: Float[Tensor, "vertex batch x y z channel_in"], mask: Float[Tensor, "batch x y z 1"]
+    ) -> Float[Tensor, "vertex batch x y z channel_out"]:
+        """Return features at the finest level; `mask` is 1 inside the brain and 0 outside, where features stay zero."""
+        skips, masks = [], [mask]
+        last = len(self.down) - 1
+        for depth, stage in enumerate(self.down):
+            x = _run(stage, x, masks[-1])
+            if depth < last:
+                skips.append(x)
+                spatial = depth < self.config.spatial_poolings
+                x = coarser(x, masks[-1], spatial)
+                masks.append(pool_mask(masks[-1]) if spatial else masks[-1])
+        for depth, stage in zip(range(last - 1, -1, -1), self.up, strict=True):
+            lifted = finer(x, spatial=depth < self.config.spatial_poolings)
+            x = _run(stage, torch.cat([lifted, skips.pop()], dim=-1), masks[depth])
+        return x
+
+
+def _stage(level: Level, channels_in: int, channels_out: int, config: ModelConfig) -> nn.ModuleList:
+    sizes = [channels_in] + [channels_out] * config.convolutions
+    return nn.ModuleList(
+        ConvolutionBlock(level, into, out, config) for into, out in zip(sizes[:-1], sizes[1:], strict=True)
+    )
+
+
+def _run(stage: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
+    assert isinstance(stage, nn.ModuleList)
+    for block in stage:
+        x = block(x, mask)
+    return x
