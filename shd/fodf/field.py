@@ -14,8 +14,8 @@ __all__ = ["FodField"]
 class FodField:
     """fODFs of every tissue on one voxel grid.
 
-    wm: harmonic coefficients in the MRtrix3 basis, scanner axes, zero outside the mask. isotropic: tissue name → its l=0
-    coefficient. Amplitudes are per response (a voxel filled by one fibre population has l=0 coefficient 1/√4π).
+    wm: harmonic coefficients in the MRtrix3 basis, scanner axes, zero outside the mask. isotropic: tissue name → its
+    l=0 coefficient. Amplitudes are per response (a voxel filled by one fibre population has l=0 coefficient 1/√4π).
     affine: voxel index → scanner RAS mm.
     """
 

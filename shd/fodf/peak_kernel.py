@@ -1,10 +1,10 @@
 """The compiled inner loop of the peak finder: plain arrays in, plain arrays out, nothing else of shd.
 
-An even function of degree L on the sphere is a homogeneous polynomial p of degree L in (x, y, z). Its second derivatives
-S(u), six polynomials of degree L − 2, give everything a Newton step needs, by Euler's theorem: ∇p = S·u/(L−1) and
-p = uᵀ∇p/L. On the sphere the gradient is the tangential part of ∇p and the Hessian is S − L·p on the tangent plane
-(Absil, Mahony and Sepulchre, Optimization Algorithms on Matrix Manifolds, 2008, eqs. 3.37 and 5.35). Nothing is singular at
-the poles. Monomials x^a y^b z^c stand at index (b+c)(b+c+1)/2 + c whatever the degree.
+An even function of degree L on the sphere is a homogeneous polynomial p of degree L in (x, y, z). Its second
+derivatives S(u), six polynomials of degree L − 2, give everything a Newton step needs, by Euler's theorem:
+∇p = S·u/(L−1) and p = uᵀ∇p/L. On the sphere the gradient is the tangential part of ∇p and the Hessian is S − L·p on the
+tangent plane (Absil, Mahony and Sepulchre, Optimization Algorithms on Matrix Manifolds, 2008, chapters 3 and 5).
+Nothing is singular at the poles. Monomials x^a y^b z^c stand at index (b+c)(b+c+1)/2 + c whatever the degree.
 """
 
 from typing import no_type_check

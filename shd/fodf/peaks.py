@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import ConvexHull
 
 from shd.fodf.peak_kernel import peaks_of_block
@@ -36,11 +36,18 @@ class Peaks:
         """How many peaks each voxel has."""
         return np.count_nonzero(self.amplitudes, axis=-1)
 
+    def on_grid(self, mask: Bool[np.ndarray, "x y z"]) -> "Peaks":
+        """Return the peaks of the mask's voxels (in C order, as `volume[mask]` gives them) on the mask's grid."""
+        directions = np.zeros((*mask.shape, *self.directions.shape[1:]), self.directions.dtype)
+        amplitudes = np.zeros((*mask.shape, *self.amplitudes.shape[1:]), self.amplitudes.dtype)
+        directions[mask], amplitudes[mask] = self.directions, self.amplitudes
+        return Peaks(directions, amplitudes)
+
 
 def half_sphere_neighbours(grid: Float[np.ndarray, "direction 3"]) -> Int[np.ndarray, "direction width"]:
     """Return, for each direction of a half-sphere grid, those next to it or to its antipode, padded with itself.
 
-    Neighbours share an edge of the convex hull (the Delaunay triangulation of the sphere) of the grid and its antipodes.
+    Neighbours share an edge of the convex hull (the sphere's Delaunay triangulation) of the grid and its antipodes.
     """
     size = len(grid)
     around: list[set[int]] = [set() for _ in range(size)]
@@ -81,13 +88,13 @@ def find_peaks(
 ) -> Peaks:
     """Return the highest local maxima of the fODF of every voxel, as unit vectors and amplitudes in float32.
 
-    Grid directions not below any neighbour start a Newton ascent on the sphere (`peak_kernel`), which ends within 1e-4 of a
-    degree. A function without an isolated maximum has no peak: isotropic, ring-shaped, zero, or not finite.
+    Grid directions not below any neighbour start a Newton ascent on the sphere (`peak_kernel`), which ends within 1e-4
+    of a degree. A function without an isolated maximum has no peak: isotropic, ring-shaped, zero, or not finite.
 
     coefficients: even harmonics, MRtrix3 basis; the peaks are in their axes. count: peaks to keep, at most.
-    relative_threshold: share of the voxel's highest peak that a peak must reach. absolute_threshold: amplitude that it must
-    exceed, in the units of the fODF (MRtrix tracks above 0.1). separation_degrees: of two peaks closer than this the higher
-    is kept; MRtrix's `sh2peaks` uses 8°.
+    relative_threshold: share of the voxel's highest peak that a peak must reach. absolute_threshold: amplitude that it
+    must exceed, in the units of the fODF (MRtrix tracks above 0.1). separation_degrees: of two peaks closer than this
+    the higher is kept; MRtrix's `sh2peaks` uses 8°.
 
     Raises ValueError for a number of coefficients no even degree has, or a setting out of range.
 

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Integer, Shaped
 
 from shd.errors import GradientError, ScanError, ShdWarning
 from shd.signal.gradients import MINIMUM_DIRECTIONS, Gradients, axis_count
+from shd.sphere.rotations import grid_rotation
 
 __all__ = ["Scan", "finite_voxels", "grid_rotation", "without_sparse_shells"]
 
@@ -88,17 +89,6 @@ class Scan:
         for volume in self.gradients.b0_volumes:
             total += self.data[..., volume]
         return total > 0.0
-
-
-def grid_rotation(affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "3 3"]:
-    """Return the orthogonal matrix that turns image-axes directions into scanner axes.
-
-    The affine's columns at length one; where those are sheared, the nearest orthogonal matrix (polar decomposition),
-    which keeps the sign of the determinant.
-    """
-    columns = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    left, _, right = np.linalg.svd(columns)
-    return left @ right
 
 
 def finite_voxels(data: Shaped[np.ndarray, "x y z volume"]) -> Bool[np.ndarray, "x y z"]:

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from shd.sphere.directions import half_sphere
 from shd.sphere.harmonics import coefficient_count, even_harmonics
 
-__all__ = ["harmonic_rotation", "random_rotation", "rotate_harmonics"]
+__all__ = ["grid_rotation", "harmonic_rotation", "random_rotation", "rotate_harmonics"]
 
 
 def random_rotation(generator: np.random.Generator) -> Float[np.ndarray, "3 3"]:
@@ -14,6 +14,17 @@ def random_rotation(generator: np.random.Generator) -> Float[np.ndarray, "3 3"]:
     q, r = np.linalg.qr(generator.standard_normal((3, 3)))
     q = q * np.sign(np.diag(r))
     return q if np.linalg.det(q) > 0 else -q
+
+
+def grid_rotation(affine: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "3 3"]:
+    """Return the orthogonal matrix that turns image-axes directions into scanner axes.
+
+    The affine's columns at length one; where those are sheared, the nearest orthogonal matrix (polar decomposition),
+    which keeps the sign of the determinant.
+    """
+    columns = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    left, _, right = np.linalg.svd(columns)
+    return left @ right
 
 
 def harmonic_rotation(rotation: Float[np.ndarray, "3 3"], degree: int) -> Float[np.ndarray, "coeff coeff"]:

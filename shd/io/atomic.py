@@ -1,0 +1,50 @@
+"""Files that appear whole or not at all."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shd.errors import OutputError
+
+__all__ = ["whole_file", "write_json"]
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Give a name beside `path` to write to; the file takes its real name when the block ends without an error.
+
+    Otherwise it is removed, and an older file at `path` stays as it was. The name ends as `path` does, so that programs
+    which choose a format by the ending choose the right one. Raises `OutputError` where the folder cannot be written.
+    """
+    path = Path(path)
+    partial = path.with_name(f".partial-{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        partial.touch(exist_ok=False)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write in {path.parent} ({error.strerror}); choose another folder") from error
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror}); is the disk full?") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole; NumPy numbers and arrays, and paths, become numbers, lists and strings."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=_plain) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
