@@ -7,14 +7,16 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-__all__ = ["draw_curves"]
+__all__ = ["HistoryRow", "draw_curves"]
+
+HistoryRow = Mapping[str, float | int | None]
 
 _WHOLE = {"loss": "black", "held_out": "tab:red"}
 _TERMS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:cyan")
 _ABSCISSAE = ("step", "seconds")
 
 
-def draw_curves(axes: Axes, history: Sequence[Mapping[str, float]]) -> None:
+def draw_curves(axes: Axes, history: Sequence[HistoryRow]) -> None:
     """Draw every term of `history` against its step, on a logarithmic axis.
 
     Each row holds "step", "seconds" and any of the terms; rows may lack a term (held-out values come seldom). Values
@@ -38,20 +40,21 @@ def draw_curves(axes: Axes, history: Sequence[Mapping[str, float]]) -> None:
             markersize=3.5,
             zorder=3 if name in _WHOLE else 2,
         )
+    if not axes.lines:
+        axes.text(0.5, 0.5, "no training history", ha="center", va="center", transform=axes.transAxes, color="0.5")
+        axes.set_axis_off()
+        return
     axes.set_xlabel("step" + _duration(history))
     axes.set_ylabel("loss")
-    if axes.lines:
-        axes.set_yscale("log")
-        axes.legend(frameon=False, fontsize=9, ncols=2)
-    else:
-        axes.text(0.5, 0.5, "no training history", ha="center", va="center", transform=axes.transAxes, color="0.5")
+    axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=9, ncols=2)
     axes.grid(True, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _series(
-    history: Sequence[Mapping[str, float]], name: str
+    history: Sequence[HistoryRow], name: str
 ) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, " row"]]:
     """Return steps and values of the rows that hold a value of `name` a logarithm can show."""
     rows = [(row["step"], row[name]) for row in history if row.get(name) is not None]
@@ -60,7 +63,7 @@ def _series(
     return pairs[shown, 0], pairs[shown, 1]
 
 
-def _duration(history: Sequence[Mapping[str, float]]) -> str:
+def _duration(history: Sequence[HistoryRow]) -> str:
     """Return how long the steps took, as part of the axis label."""
     seconds = max((row.get("seconds") or 0.0 for row in history), default=0.0)
     if seconds <= 0:

@@ -1,6 +1,6 @@
 """The picture of one fit: fODFs over three anatomical planes, and the curve of its training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from shd.fodf.field import FodField
-from shd.report.curves import draw_curves
+from shd.report.curves import HistoryRow, draw_curves
 from shd.report.glyphs import glyph_layer
 from shd.report.planes import Plane, anatomical_planes
 
@@ -20,7 +20,7 @@ __all__ = ["fit_figure"]
 INCHES = 13.0
 DOTS_PER_INCH = 130
 PANEL_PIXELS = 780
-_MARGINS = {"left": 0.045, "right": 0.965, "bottom": 0.055, "top": 0.895, "wspace": 0.16, "hspace": 0.2}
+_MARGINS = {"left": 0.045, "right": 0.965, "bottom": 0.055, "top": 0.88, "wspace": 0.16, "hspace": 0.2}
 BACKGROUND_WHITE = 0.75  # the brightest grey of the anatomy, so that glyphs stand out
 
 
@@ -29,7 +29,7 @@ def fit_figure(
     *,
     background: Float[np.ndarray, "x y z"],
     fod: FodField,
-    history: Sequence[Mapping[str, float]],
+    history: Sequence[HistoryRow],
     title: str,
 ) -> None:
     """Write the picture of a fit as PNG.
