@@ -1,0 +1,139 @@
+"""Response functions as MRtrix3 text files: a row a shell, zonal coefficients l = 0, 2, 4, … in columns."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from shd.errors import OutputError, ResponseError, ShdWarning
+from shd.signal.gradients import Gradients
+from shd.signal.response import Response
+from shd.signal.response_estimation import b0_coefficient
+
+__all__ = ["read_response", "write_response"]
+
+SHELL_TOLERANCE = 80.0
+"""b-values (s/mm²) that differ by less are one shell: MRtrix3's own tolerance."""
+_SHELLS_COMMENT = "# Shells:"
+
+
+def read_response(
+    path: str | os.PathLike[str],
+    tissue: str,
+    gradients: Gradients,
+    signal: Float[np.ndarray, "voxel volume"] | None = None,
+) -> Response:
+    """Return the response of a text file at the scan's shells.
+
+    Rows are matched by the `# Shells:` comment, within 80 s/mm²; shells that the scan has not are left out. Without
+    the comment there must be a row for each shell. `dwi2response tournier` writes the shell's row alone: the b=0
+    coefficient is then taken from the scan's most single-fibre-like voxels, for which `signal` (`data[mask]`) is
+    needed. Columns of zeros after l=0 are dropped from grey matter and CSF.
+
+    Raises: ResponseError if the file cannot be read, or if its b-values do not agree with the scan's (both are named).
+    """
+    file = Path(path)
+    bvalues, rows = _read_rows(file)
+    scan = np.array([shell.bvalue for shell in gradients.shells])
+    if bvalues is None:
+        bvalues = _bvalues_by_count(file, len(rows), scan)
+    nearest = np.argmin(np.abs(bvalues[:, None] - scan), axis=0)
+    matched = np.abs(bvalues[nearest] - scan) <= SHELL_TOLERANCE
+    if not matched[1:].all() or (not matched[0] and len(scan) != 2):
+        raise ResponseError(
+            f"{file}: response for b = {_listed(bvalues)} but the scan has b = {_listed(scan)}; "
+            "give a response for these shells, or none to have it estimated"
+        )
+    coefficients = rows[nearest]
+    if not matched[0]:
+        if signal is None:
+            raise ResponseError(
+                f"{file}: response for b = {_listed(bvalues)} has no b=0 row (scan: b = {_listed(scan)}); "
+                "add one, first, with the mean b=0 signal of white matter times 3.5449"
+            )
+        coefficients[0] = 0.0
+        coefficients[0, 0] = b0_coefficient(signal, gradients, rows[nearest[1]])
+    return Response(tissue, scan, _tissue_columns(file, tissue, coefficients))
+
+
+def write_response(path: str | os.PathLike[str], response: Response) -> None:
+    """Write the response for MRtrix3: `# Shells:` comment, then a row a shell, b=0 first. The file appears whole.
+
+    Raises: OutputError if the file cannot be written.
+    """
+    file = Path(path)
+    shells = ",".join(f"{bvalue:.0f}" for bvalue in response.bvalues)
+    lines = [f"{_SHELLS_COMMENT} {shells}"]
+    lines += [" ".join(f"{value:.10g}" for value in row) for row in response.coefficients]
+    partial = file.with_name(file.name + ".partial")
+    try:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise OutputError(f"{file}: response cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _read_rows(file: Path) -> tuple[Float[np.ndarray, " shell"] | None, Float[np.ndarray, "shell even_degree"]]:
+    """Return the b-values of the comment, if there is one, and the matrix."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResponseError(f"{file}: response cannot be read ({error}); give an MRtrix text file") from error
+    try:
+        comments = [line.removeprefix(_SHELLS_COMMENT) for line in lines if line.startswith(_SHELLS_COMMENT)]
+        numbers = [[float(word) for word in line.split("#")[0].replace(",", " ").split()] for line in lines]
+        bvalues = np.array([float(word) for word in comments[-1].replace(",", " ").split()]) if comments else None
+    except ValueError as error:
+        raise ResponseError(f"{file}: not a response ({error}); give an MRtrix text file") from error
+    numbers = [row for row in numbers if row]
+    widths = sorted({len(row) for row in numbers})
+    if len(widths) != 1:
+        raise ResponseError(f"{file}: rows of {widths or 'no'} coefficients; each shell needs as many as the others")
+    rows = np.array(numbers)
+    if bvalues is not None and len(bvalues) != len(rows):
+        raise ResponseError(
+            f"{file}: {len(bvalues)} b-values ({_listed(bvalues)}) in the comment but {len(rows)} rows; correct either"
+        )
+    return bvalues, rows
+
+
+def _bvalues_by_count(file: Path, rows: int, scan: Float[np.ndarray, " shell"]) -> Float[np.ndarray, " row"]:
+    """Return the b-values that a file without comment must mean."""
+    if rows == len(scan):
+        return scan
+    if rows == 1 and len(scan) == 2:
+        return scan[1:]
+    raise ResponseError(
+        f"{file}: {rows} rows, for shells it does not name, but the scan has {len(scan)}: b = {_listed(scan)}; "
+        "give a response for these shells, or name the file's by a line '# Shells: 0,…'"
+    )
+
+
+def _tissue_columns(
+    file: Path, tissue: str, coefficients: Float[np.ndarray, "shell even_degree"]
+) -> Float[np.ndarray, "shell degree_kept"]:
+    """Return the columns that the tissue has, having checked that they look like it."""
+    directed = coefficients[:, 1:]
+    if tissue == "wm":
+        if not directed.any():
+            raise ResponseError(f"{file}: white matter's response has only l=0; is this grey matter's or CSF's file?")
+        if directed[-1, 0] >= 0:
+            warnings.warn(
+                f"{file}: white matter's l=2 coefficient is {directed[-1, 0]:.4g} at the highest shell; along a fibre "
+                "the signal is lower, which makes it negative. Is the fibre along z?",
+                ShdWarning,
+                stacklevel=3,
+            )
+        return coefficients
+    if directed.any():
+        raise ResponseError(
+            f"{file}: {tissue} response of degree {2 * directed.shape[1]}; this tissue is isotropic (l=0 only). "
+            "Is this white matter's file?"
+        )
+    return coefficients[:, :1]
+
+
+def _listed(bvalues: Float[np.ndarray, " shell"]) -> str:
+    return ", ".join(f"{bvalue:.0f}" for bvalue in bvalues)
