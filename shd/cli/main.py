@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from shd._version import __version__
+from shd.cli.response import response
 from shd.errors import ShdError, ShdWarning
 
 __all__ = ["app", "run"]
@@ -28,6 +29,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a bug shows Python's own traceback; a user's error is one line, below
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+for _command in (response,):
+    app.command()(_command)
 
 
 def _version(wanted: bool) -> None:
