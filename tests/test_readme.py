@@ -1,9 +1,9 @@
 """The README is executed.
 
 The rule: every fenced block is `python`, `sh`, `text` or `json`. Each `python` block is run as a program of its own; of
-each `sh` block, the commands that begin with `shd`. All run in the order of the page in one temporary folder, which holds
-a small human scan as dwi.nii.gz, dwi.bval, dwi.bvec and mask.nii.gz, and must succeed. A block right below the comment
-`<!-- not run: reason -->` is left out.
+each `sh` block, the commands that begin with `shd`. All run in the order of the page in one temporary folder, which
+holds a small human scan as dwi.nii.gz, dwi.bval, dwi.bvec and mask.nii.gz, and must succeed. A block right below the
+comment `<!-- not run: reason -->` is left out.
 """
 
 import os

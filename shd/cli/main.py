@@ -35,10 +35,11 @@ for _command in (response,):
     app.command()(_command)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         print(f"shd {__version__}")
         raise typer.Exit()
+    return wanted
 
 
 @app.callback()
