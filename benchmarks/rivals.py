@@ -39,7 +39,9 @@ def multi_tissue_deconvolution(scan: Scan, responses: tuple[Response, ...], *, d
         fods = {response.tissue: nib.load(folder / f"{response.tissue}.nii").get_fdata(dtype=np.float32)
                 for response in responses}
     wm = fods.pop("wm")
-    return FodField(wm, {tissue: np.reshape(fod, scan.mask.shape) for tissue, fod in fods.items()}, scan.affine, scan.mask)
+    isotropic = {tissue: np.reshape(fod, scan.mask.shape) for tissue, fod in fods.items()}
+    return FodField(wm, isotropic, scan.affine, scan.mask)
+
 
 
 def _save(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:

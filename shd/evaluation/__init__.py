@@ -3,5 +3,6 @@
 - `peak_matching`              which peak is which fibre
 - `peak_scores`                angular error, success rate, precision, recall, F1
 - `threshold_sweep`            the scores against the peak threshold
+- `phantom_scores`             the same, from a phantom's fODFs
 - `constrained_deconvolution`  CSD by DIPY
 """
