@@ -170,7 +170,7 @@ def _choose(found, values, number, count, relative, absolute, cosine, directions
     for rank in range(count):
         best = -1
         for i in range(number):
-            if values[i] > threshold and (best < 0 or values[i] > values[best]):
+            if values[i] >= threshold and values[i] > absolute and (best < 0 or values[i] > values[best]):
                 best = i
         if best < 0:
             return

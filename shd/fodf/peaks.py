@@ -13,10 +13,10 @@ from shd.fodf.peak_kernel import peaks_of_block
 from shd.sphere.directions import half_sphere
 from shd.sphere.harmonics import coefficient_count, degree_of_count, even_harmonics
 
-__all__ = ["Peaks", "find_peaks", "half_sphere_neighbours", "polynomial_map"]
+__all__ = ["Peaks", "find_peaks", "half_sphere_neighbours", "peak_grid", "polynomial_map"]
 
 GRID_SIZE = 1000  # 4.5° between neighbours: of the peaks that 8000 find, 1 in 1000 is missed, all barely separate
-FLATNESS = 1e-5  # float32 coefficients of an isotropic or ring-shaped function leave differences of about 1e-6
+FLATNESS = 1e-4  # float32 coefficients of a ring leave curvatures up to 1e-5 of its height; those of fibres exceed 1
 BLOCK = 1024  # voxels a thread takes at a time
 
 
@@ -73,7 +73,8 @@ def polynomial_map(degree: int) -> Float[np.ndarray, "monomial coeff"]:
 
 
 @lru_cache(maxsize=1)
-def _grid() -> tuple[Float[np.ndarray, "direction 3"], Int[np.ndarray, "direction width"]]:
+def peak_grid() -> tuple[Float[np.ndarray, "direction 3"], Int[np.ndarray, "direction width"]]:
+    """Return the directions that the search starts from, unit vectors with z > 0, and their neighbours."""
     directions = half_sphere(GRID_SIZE)
     return directions, half_sphere_neighbours(directions)
 
@@ -115,7 +116,7 @@ def find_peaks(
     amplitudes = np.zeros((voxels, count), np.float32)
     if degree == 0:
         return Peaks(directions, amplitudes)
-    grid, neighbours = _grid()
+    grid, neighbours = peak_grid()
     basis = np.ascontiguousarray(even_harmonics(grid, degree).T, np.float32)
     to_polynomial = np.ascontiguousarray(polynomial_map(degree).T)
     cosine = np.cos(np.radians(separation_degrees))
