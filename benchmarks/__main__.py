@@ -11,9 +11,11 @@ from pathlib import Path
 
 def available() -> dict[str, str]:
     """Return name → first line of the docstring of each benchmark, read without importing it."""
-    paths = sorted(Path(__file__).parent.glob("[!_]*.py"))
+    trees = {path.stem: ast.parse(path.read_text()) for path in sorted(Path(__file__).parent.glob("[!_]*.py"))}
     return {
-        path.stem: (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0] for path in paths
+        name: (ast.get_docstring(tree) or "").partition("\n")[0]
+        for name, tree in trees.items()
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
     }
 
 
