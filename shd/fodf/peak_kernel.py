@@ -15,7 +15,7 @@ import numpy as np
 __all__ = ["peaks_of_block"]
 
 MAX_EVALUATIONS = 60  # Newton needs 3 or 4; a flat top, which it approaches only linearly, about 20
-LAST_STEP = 1e-4  # radians; the error after a Newton step this small is of order 1e-8
+LAST_STEP = 1e-6  # radians; a wider stop would see curvature along a ring of maxima where there is none
 
 
 def _compiled(function):  # type: ignore[no-untyped-def]  # numba dispatchers carry no useful type

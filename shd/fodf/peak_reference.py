@@ -71,7 +71,7 @@ def _is_strict(
     contrast: float,
 ) -> Bool[np.ndarray, " top"]:
     """Return where the function falls away all round: its fall at a small distance is a + b·cos 2(φ − φ₀), a > b."""
-    near = 0.01
+    near = 3e-4
     around = _ring(maxima, np.full(len(maxima), near)).reshape(-1, 3)
     fall = heights[:, None] - (even_harmonics(around, degree_of_count(len(weights))) @ weights).reshape(len(maxima), -1)
     waves = np.abs(np.fft.rfft(fall, axis=1)) / len(AROUND)
