@@ -25,7 +25,7 @@ def crossing_phantom(
 
     The crossing's plane is turned at random in space by `seed`, so that no fibre follows a voxel axis. The second
     bundle bends out of that plane on a circle of 1.5 times the volume's longest edge: its direction changes along
-    its course while the angle between the two stays within a degree or so of the one asked. A ball of CSF at one edge
+    its course while the angle between the two stays within two degrees of the one asked. A ball of CSF at one edge
     of the volume borders on grey matter and, in most orientations, on a bundle.
 
     angle_degrees: between the bundles, above 0 to 90. affine: voxel index → scanner RAS mm; 2 mm voxels along the

@@ -13,7 +13,7 @@ def normalised(vectors: Float[np.ndarray, "*grid 3"]) -> Float[np.ndarray, "*gri
 
 
 def axial_angle(
-    first: Float[np.ndarray, "*grid 3"], second: Float[np.ndarray, "*grid 3"]
+    first: Float[np.ndarray, "*#grid 3"], second: Float[np.ndarray, "*#grid 3"]
 ) -> Float[np.ndarray, "*grid"]:
     """Return the angle in degrees, 0 to 90, between axes given as unit vectors of either sign.
 
