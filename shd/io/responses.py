@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from shd.errors import OutputError, ResponseError, ShdWarning
+from shd.errors import ResponseError, ShdWarning
+from shd.io.atomic import whole_file
 from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 from shd.signal.response_estimation import b0_coefficient
@@ -63,16 +64,11 @@ def write_response(path: str | os.PathLike[str], response: Response) -> None:
 
     Raises: OutputError if the file cannot be written.
     """
-    file = Path(path)
     shells = ",".join(f"{bvalue:.0f}" for bvalue in response.bvalues)
     lines = [f"{_SHELLS_COMMENT} {shells}"]
     lines += [" ".join(f"{value:.10g}" for value in row) for row in response.coefficients]
-    partial = file.with_name(file.name + ".partial")
-    try:
+    with whole_file(path) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        partial.replace(file)
-    except OSError as error:
-        raise OutputError(f"{file}: response cannot be written ({error.strerror}); choose another folder") from error
 
 
 def _read_rows(file: Path) -> tuple[Float[np.ndarray, " shell"] | None, Float[np.ndarray, "shell even_degree"]]:
