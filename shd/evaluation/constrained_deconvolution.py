@@ -51,6 +51,8 @@ def constrained_deconvolution(scan: Scan, *, response: Response | None = None, d
     with warnings.catch_warnings():
         # More coefficients than directions is intended (above), and so is stopping after 50 rounds in a noise voxel.
         warnings.simplefilter("ignore", UserWarning)
+        # DIPY's CSD is written in the basis whose withdrawal DIPY announces.
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
         model = ConstrainedSphericalDeconvModel(table, kernel, sh_order_max=degree)
         fitted = model.fit(data, mask=scan.mask).shm_coeff
     wm = convert_sh_descoteaux_tournier(fitted).astype(np.float32)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import SupportsFloat
 
 import numpy as np
 from jaxtyping import Float
@@ -32,7 +33,7 @@ class PeakScores:
     f1: float
     both_fibres_found: float
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, int | float]:
         """Return the scores by name, ready for a table or a JSON file."""
         return asdict(self)
 
@@ -96,5 +97,5 @@ def scores_by_crossing_angle(matches: PeakMatches, edges: Sequence[float]) -> di
     return scores
 
 
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole > 0 else float("nan")
+def _ratio(part: SupportsFloat, whole: SupportsFloat) -> float:
+    return float(part) / float(whole) if float(whole) > 0 else float("nan")

@@ -14,7 +14,8 @@ def test_zeppelin_equals_dipys_axially_symmetric_tensor():
     axis = np.array([0.48, -0.6, 0.64])
     bvalues = np.linspace(500.0, 3000.0, 40)
     frame = np.linalg.qr(np.column_stack([axis, np.eye(3)[:, :2]]))[0]
-    expected = single_tensor(gradient_table(bvalues, bvecs=directions), 1.0, evals=[1.7e-3, 0.4e-3, 0.4e-3], evecs=frame)
+    table = gradient_table(bvalues, bvecs=directions)
+    expected = single_tensor(table, 1.0, evals=[1.7e-3, 0.4e-3, 0.4e-3], evecs=frame)
     np.testing.assert_allclose(zeppelin(bvalues, directions @ axis, 1.7e-3, 0.4e-3), expected, rtol=1e-9)
 
 
