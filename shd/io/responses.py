@@ -1,6 +1,5 @@
 """Response functions as MRtrix3 text files: a row a shell, zonal coefficients l = 0, 2, 4, … in columns."""
 
-import os
 import warnings
 from pathlib import Path
 
@@ -21,7 +20,7 @@ _SHELLS_COMMENT = "# Shells:"
 
 
 def read_response(
-    path: str | os.PathLike[str],
+    path: str | Path,
     tissue: str,
     gradients: Gradients,
     signal: Float[np.ndarray, "voxel volume"] | None = None,
@@ -59,7 +58,7 @@ def read_response(
     return Response(tissue, scan, _tissue_columns(file, tissue, coefficients))
 
 
-def write_response(path: str | os.PathLike[str], response: Response) -> None:
+def write_response(path: str | Path, response: Response) -> None:
     """Write the response for MRtrix3: `# Shells:` comment, then a row a shell, b=0 first. The file appears whole.
 
     Raises: OutputError if the file cannot be written.
