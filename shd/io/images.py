@@ -4,8 +4,9 @@ import gzip
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -53,7 +54,7 @@ def write_image(
         with partial.open("wb") as raw:
             if partial.suffix == ".gz":  # no time or name inside: the same image is the same file
                 with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as packed:
-                    _write_volumes(packed, header, volumes)  # type: ignore[arg-type]
+                    _write_volumes(packed, header, volumes)
             else:
                 _write_volumes(raw, header, volumes)
 
@@ -89,7 +90,7 @@ def _header(shape: tuple[int, ...], affine: Float[np.ndarray, "4 4"]) -> nib.Nif
     return header
 
 
-def _write_volumes(stream: BinaryIO, header: nib.Nifti1Header, volumes: Iterable[Float[np.ndarray, "x y z"]]) -> None:
+def _write_volumes(stream: BufferedIOBase, header: nib.Nifti1Header, volumes: Iterable[Float[np.ndarray, "x y z"]]) -> None:
     header.write_to(stream)
     stream.write(b"\0" * (header.get_data_offset() - stream.tell()))
     for volume in volumes:
