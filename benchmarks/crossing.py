@@ -7,7 +7,8 @@ hold both. The ceiling is the true fODF at degree 12 through the same peak finde
 """
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -61,14 +62,14 @@ def measure(fods: np.ndarray, phantom: Phantom, threshold: float) -> list[float]
     ]
 
 
-def main() -> None:
+def main(options: Sequence[str] = ()) -> None:
     """Print one table an angle."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--angles", type=float, nargs="+", default=[60.0, 45.0])
-    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.1, 0.2, 0.3])
+    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.1, 0.15, 0.2, 0.3])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--snr", type=float, default=20.0)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(options)
     for angle in arguments.angles:
         phantoms = [crossing_phantom(angle, snr=arguments.snr, seed=seed) for seed in arguments.seeds]
         print(f"\n{angle:g}°, SNR {arguments.snr:g}, {len(phantoms)} phantoms")
@@ -82,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
