@@ -1,1 +1,7 @@
-"""fodf."""
+"""fODFs: fields of them, their peaks, and the axes they are told in.
+
+- `field`           every tissue's fODFs on one voxel grid
+- `peaks`           local maxima, and `peak_kernel`, their compiled inner loop
+- `peak_reference`  the same by the definition, slow: the oracle
+- `frames`          scanner axes (MRtrix3, shd) to and from voxel axes (DIPY, scilpy)
+"""

@@ -34,8 +34,6 @@ def write_fod(
     Raises `OutputError` where the file cannot be written, ValueError for a number of volumes no even degree has.
     """
     degree = degree_of_count(coefficients.shape[-1])
-    if mask is not None and mask.shape != coefficients.shape[:3]:
-        raise ValueError(f"mask of shape {mask.shape} for fODFs on a grid of {coefficients.shape[:3]}")
     sidecar = {**(metadata or {}), **_encoding(degree)}
     write_image(path, _finite_volumes(coefficients, mask, Path(path).name), coefficients.shape, affine, sidecar)
 

@@ -90,7 +90,9 @@ def _header(shape: tuple[int, ...], affine: Float[np.ndarray, "4 4"]) -> nib.Nif
     return header
 
 
-def _write_volumes(stream: BufferedIOBase, header: nib.Nifti1Header, volumes: Iterable[Float[np.ndarray, "x y z"]]) -> None:
+def _write_volumes(
+    stream: BufferedIOBase, header: nib.Nifti1Header, volumes: Iterable[Float[np.ndarray, "x y z"]]
+) -> None:
     header.write_to(stream)
     stream.write(b"\0" * (header.get_data_offset() - stream.tell()))
     for volume in volumes:
