@@ -4,4 +4,6 @@
 - `response`             the signal of one tissue, as zonal harmonics per shell
 - `response_estimation`  responses from the scan itself
 - `forward_model`        fODF → signal
+- `compartments`         analytic stick, zeppelin and ball
+- `noise`                Rician noise
 """

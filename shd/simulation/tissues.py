@@ -8,7 +8,7 @@ from jaxtyping import Float
 from shd.signal.compartments import ball, stick, zeppelin, zonal_coefficients
 from shd.signal.response import Response
 
-__all__ = ["CSF", "GREY_MATTER", "WHITE_MATTER", "Fibre", "FreeWater", "tissue_responses"]
+__all__ = ["B0_INTENSITY", "CSF", "GREY_MATTER", "WHITE_MATTER", "Fibre", "FreeWater", "tissue_responses"]
 
 # Intensity of every tissue at b=0, in scan units: relaxation and proton density are left out of the simulation.
 B0_INTENSITY = 1000.0
