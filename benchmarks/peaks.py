@@ -70,7 +70,7 @@ def compare(degree: int) -> list[str]:
     return [
         *rows,
         row(degree, "sh2peaks", their_wall, their_processor),
-        f"       shd is {their_wall / wall:.1f} times faster by wall time, {their_processor / processor:.1f} by processor",
+        f"       {their_wall / wall:.1f} times faster by wall time, {their_processor / processor:.1f} by processor",
         f"       highest peak: the same in {same.mean():.2%} of voxels, there at most {angle[same].max():.3f}° apart; "
         f"ours higher in {ours_higher:.2%}, theirs in {theirs_higher:.2%}",
     ]

@@ -5,36 +5,14 @@ import numpy as np
 from shd.sphere.directions import normalised
 from shd.sphere.harmonics import even_harmonics
 from shd.sphere.rotations import rotate_harmonics
+from tests.support.affines import AFFINES
 
 SHAPE = (9, 8, 7)
-EDGES = np.array([2.0, 1.5, 2.5])  # mm; unequal, so that a program or we would fail by forgetting them
 TRUTH = normalised(np.array([[0.80, -0.36, 0.48]]))[0]  # scanner axes; no symmetry with any axis or diagonal
 
-
-def _oblique():
-    """20° about an axis that is no axis of the scanner (Rodrigues' formula)."""
-    x, y, z = normalised(np.array([[1.0, 2.0, 3.0]]))[0]
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = np.radians(20)
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-
-
-FRAMES = {
-    "RAS": np.eye(3),
-    "LAS": np.diag([-1.0, 1.0, 1.0]),
-    "LPS": np.diag([-1.0, -1.0, 1.0]),
-    "oblique": _oblique(),
-    "oblique LAS": _oblique() @ np.diag([-1.0, 1.0, 1.0]),
-    "permuted": np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]),
-}
-
-
-def affine_of(frame):
-    """Voxel index → scanner mm, with the scanner's origin off the grid's corner."""
-    affine = np.eye(4)
-    affine[:3, :3] = FRAMES[frame] * EDGES
-    affine[:3, 3] = [-11.0, 7.0, 23.0]
-    return affine
+# Besides the five: reflected and oblique at once, with unequal edges.
+_LEFT_HANDED = AFFINES["oblique"] @ np.diag([-1.0, 0.7, 1.3, 1.0])
+GRIDS = {**AFFINES, "oblique LAS": _LEFT_HANDED}
 
 
 def single_fibre(axis, degree=8):

@@ -14,9 +14,9 @@ from shd.fodf.frames import peaks_to_voxel_axes
 from shd.fodf.peaks import find_peaks
 from shd.io.fodf import read_fod_for_dipy, write_fod
 from shd.sphere.directions import axial_angle, normalised
-from tests.interop.known_fods import FRAMES, SHAPE, TRUTH, affine_of, inside, scattered_fibres, straight_bundle
+from tests.interop.known_fods import GRIDS, SHAPE, TRUTH, inside, scattered_fibres, straight_bundle
 
-frames = pytest.mark.parametrize("frame", FRAMES)
+frames = pytest.mark.parametrize("frame", GRIDS)
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +26,15 @@ def fine_sphere():
 
 
 def in_scanner_axes(voxel_directions, frame):
-    return voxel_directions @ FRAMES[frame].T
+    return voxel_directions @ normalised(GRIDS[frame][:3, :3].T)
 
 
 @frames
 def test_peaks_are_the_directions_written(tmp_path, frame, fine_sphere):
     coefficients, axes = scattered_fibres()
-    write_fod(tmp_path / "fod.nii.gz", coefficients, affine_of(frame))
+    write_fod(tmp_path / "fod.nii.gz", coefficients, GRIDS[frame])
     read, affine = read_fod_for_dipy(tmp_path / "fod.nii.gz")
-    np.testing.assert_allclose(affine, affine_of(frame), atol=1e-5)
+    np.testing.assert_allclose(affine, GRIDS[frame], atol=1e-5)
     voxels = ([0, 8, 3], [0, 0, 7], [0, 6, 2])
     sampled = sh_to_sf(read[voxels], fine_sphere, sh_order_max=8, basis_type="tournier07", legacy=False)
     for values, axis in zip(sampled.astype(float), axes[voxels], strict=True):
@@ -45,7 +45,7 @@ def test_peaks_are_the_directions_written(tmp_path, frame, fine_sphere):
 
 @frames
 def test_local_tracking_follows_the_bundle(tmp_path, frame, fine_sphere):
-    write_fod(tmp_path / "fod.nii.gz", straight_bundle(), affine_of(frame))
+    write_fod(tmp_path / "fod.nii.gz", straight_bundle(), GRIDS[frame])
     read, affine = read_fod_for_dipy(tmp_path / "fod.nii.gz")
     getter = DeterministicMaximumDirectionGetter.from_shcoeff(
         read, max_angle=30, sphere=fine_sphere, basis_type="tournier07", legacy=False, sh_to_pmf=True
@@ -62,7 +62,7 @@ def test_local_tracking_follows_the_bundle(tmp_path, frame, fine_sphere):
 @frames
 def test_our_peaks_in_voxel_axes_are_those_of_the_fods_in_voxel_axes(tmp_path, frame):
     coefficients, axes = scattered_fibres()
-    write_fod(tmp_path / "fod.nii.gz", coefficients, affine_of(frame))
+    write_fod(tmp_path / "fod.nii.gz", coefficients, GRIDS[frame])
     read, affine = read_fod_for_dipy(tmp_path / "fod.nii.gz")
     turned = peaks_to_voxel_axes(find_peaks(coefficients.reshape(-1, 45), count=1), affine)
     direct = find_peaks(read.reshape(-1, 45), count=1)

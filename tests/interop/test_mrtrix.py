@@ -13,10 +13,9 @@ from shd.io.peaks import read_peaks, write_peaks
 from shd.sphere.directions import axial_angle, half_sphere, normalised
 from shd.sphere.harmonics import even_harmonics
 from tests.interop.known_fods import (
-    FRAMES,
+    GRIDS,
     SHAPE,
     TRUTH,
-    affine_of,
     inside,
     scattered_fibres,
     single_fibre,
@@ -28,7 +27,7 @@ pytestmark = [
     pytest.mark.mrtrix,
     pytest.mark.skipif(shutil.which("sh2peaks") is None, reason="MRtrix3 programs are not installed"),
 ]
-frames = pytest.mark.parametrize("frame", FRAMES)
+frames = pytest.mark.parametrize("frame", GRIDS)
 
 
 def run(*words):
@@ -52,7 +51,7 @@ def tracked_angles(tck, affine, least):
 @frames
 def test_sh2peaks_finds_every_voxels_own_direction(tmp_path, frame):
     coefficients, axes = scattered_fibres()
-    write_fod(tmp_path / "fod.nii.gz", coefficients, affine_of(frame))
+    write_fod(tmp_path / "fod.nii.gz", coefficients, GRIDS[frame])
     run("sh2peaks", "-num", 1, tmp_path / "fod.nii.gz", tmp_path / "peaks.nii")
     theirs, _, _ = read_peaks(tmp_path / "peaks.nii")
     assert axial_angle(theirs.directions[..., 0, :].astype(float), axes).max() < 0.02
@@ -61,7 +60,7 @@ def test_sh2peaks_finds_every_voxels_own_direction(tmp_path, frame):
 
 def test_a_wrong_frame_would_be_noticed(tmp_path):
     coefficients, axes = scattered_fibres()
-    write_fod(tmp_path / "fod.nii.gz", wrong_by_reflection(coefficients), affine_of("LAS"))
+    write_fod(tmp_path / "fod.nii.gz", wrong_by_reflection(coefficients), GRIDS["LAS"])
     run("sh2peaks", "-num", 1, tmp_path / "fod.nii.gz", tmp_path / "peaks.nii")
     theirs, _, _ = read_peaks(tmp_path / "peaks.nii")
     assert np.median(axial_angle(theirs.directions[..., 0, :].astype(float), axes)) > 20
@@ -72,7 +71,7 @@ def test_sh2amp_evaluates_the_same_function(tmp_path, degree):
     coefficients, _ = scattered_fibres(degree)
     directions = half_sphere(30)
     np.savetxt(tmp_path / "directions.txt", directions)
-    write_fod(tmp_path / "fod.nii.gz", coefficients, affine_of("oblique LAS"))
+    write_fod(tmp_path / "fod.nii.gz", coefficients, GRIDS["oblique LAS"])
     run("sh2amp", tmp_path / "fod.nii.gz", tmp_path / "directions.txt", tmp_path / "amp.nii")
     theirs = np.asarray(nib.load(tmp_path / "amp.nii").dataobj)
     ours = coefficients.astype(float) @ even_harmonics(directions, degree).T
@@ -81,7 +80,7 @@ def test_sh2amp_evaluates_the_same_function(tmp_path, degree):
 
 @frames
 def test_fod2fixel_finds_the_direction(tmp_path, frame):
-    write_fod(tmp_path / "fod.nii.gz", straight_bundle(), affine_of(frame))
+    write_fod(tmp_path / "fod.nii.gz", straight_bundle(), GRIDS[frame])
     run("fod2fixel", "-fmls_peak_value", 0.5, tmp_path / "fod.nii.gz", tmp_path / "fixels")
     run("fixel2peaks", "-number", 1, tmp_path / "fixels", tmp_path / "peaks.nii")
     peaks, _, _ = read_peaks(tmp_path / "peaks.nii")
@@ -90,7 +89,7 @@ def test_fod2fixel_finds_the_direction(tmp_path, frame):
 
 @frames
 def test_tckgen_follows_the_bundle(tmp_path, frame):
-    affine = affine_of(frame)
+    affine = GRIDS[frame]
     write_fod(tmp_path / "fod.nii.gz", straight_bundle(), affine)
     nib.save(nib.Nifti1Image(np.ones(SHAPE, np.uint8), affine), tmp_path / "mask.nii")
     seeding = ["-seed_image", tmp_path / "mask.nii", "-select", 20, "-minlength", 6, "-nthreads", 0]
@@ -100,7 +99,7 @@ def test_tckgen_follows_the_bundle(tmp_path, frame):
 
 @frames
 def test_tckgen_follows_our_peaks(tmp_path, frame):
-    affine = affine_of(frame)
+    affine = GRIDS[frame]
     peaks = find_peaks(straight_bundle().reshape(-1, 45), count=2, relative_threshold=0.5)
     write_peaks(tmp_path / "peaks.nii.gz", peaks.on_grid(np.ones(SHAPE, bool)), affine)
     nib.save(nib.Nifti1Image(np.ones(SHAPE, np.uint8), affine), tmp_path / "mask.nii")
@@ -113,10 +112,10 @@ def test_peaks_files_are_read_like_sh2peaks_own(tmp_path):
     """Same layout as sh2peaks writes, and `peaks2amp` reads the amplitudes."""
     field = np.stack([single_fibre([0, 0, 1]) + 0.5 * single_fibre([1, 0, 0]), 0.7 * single_fibre([0, 1, 0])])
     coefficients = np.broadcast_to(field[:, None, None], (2, 3, 2, 45)).astype(np.float32)
-    write_fod(tmp_path / "fod.nii.gz", coefficients, affine_of("oblique"))
+    write_fod(tmp_path / "fod.nii.gz", coefficients, GRIDS["oblique"])
     run("sh2peaks", "-num", 2, "-threshold", 0.4, tmp_path / "fod.nii.gz", tmp_path / "theirs.nii")
     peaks = find_peaks(coefficients.reshape(-1, 45), count=2, absolute_threshold=0.4)
-    write_peaks(tmp_path / "ours.nii", peaks.on_grid(np.ones((2, 3, 2), bool)), affine_of("oblique"))
+    write_peaks(tmp_path / "ours.nii", peaks.on_grid(np.ones((2, 3, 2), bool)), GRIDS["oblique"])
     for name in ("theirs", "ours"):
         run("peaks2amp", tmp_path / f"{name}.nii", tmp_path / f"{name}_amp.nii")
     assert run("mrinfo", "-size", tmp_path / "ours.nii").split() == ["2", "3", "2", "6"]
@@ -129,7 +128,7 @@ def test_peaks_files_are_read_like_sh2peaks_own(tmp_path):
 
 def test_mtnormalise_takes_fods_with_an_isotropic_tissue(tmp_path):
     rng = np.random.default_rng(0)
-    shape, affine = (12, 12, 12), affine_of("LAS")
+    shape, affine = (12, 12, 12), GRIDS["LAS"]
     share = rng.uniform(0.2, 0.8, shape)
     write_fod(tmp_path / "wm.nii.gz", (share[..., None] * single_fibre(TRUTH)).astype(np.float32), affine)
     write_scalar(tmp_path / "csf.nii.gz", ((1 - share) / np.sqrt(4 * np.pi)).astype(np.float32), affine)
