@@ -1,1 +1,1 @@
-"""inference."""
+"""From a trained network and a scan to fODFs: `tiled` goes over the volume in overlapping boxes."""

@@ -44,12 +44,16 @@ class Deconvolver(nn.Module):
     def forward(
         self, features: Float[Tensor, "vertex batch x y z channel"], mask: Float[Tensor, "batch x y z 1"]
     ) -> TissueFractions:
-        """Return the signal fractions, zero outside the mask."""
+        """Return the signal fractions, zero outside the mask.
+
+        features: as `shd.scans.features.feature_matrix` orders them, the linear estimate of every tissue first.
+        """
         x = self.unet(features, mask)
-        wm, inside = self.wm(x), mask.squeeze(-1)
+        tissues = len(self.config.tissues)
+        wm, inside = self.wm(x, features[..., 0]), mask.squeeze(-1)
         if self.isotropic is None:
             return TissueFractions(wm * inside.to(wm), inside.new_zeros((*inside.shape, 0)).to(wm))
-        isotropic = self.isotropic(x)
+        isotropic = self.isotropic(x, features[..., 1:tissues].mean(0))
         total = wm.mean(0) + isotropic.sum(-1)
         share = inside.to(wm) / torch.clamp(total, min=1e-12)
         return TissueFractions(wm * share, isotropic * share[..., None])

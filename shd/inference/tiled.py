@@ -1,0 +1,126 @@
+"""Dense deconvolution of a whole volume: overlapping boxes, each voxel computed once, memory set by the box.
+
+Every box is a core with a halo of real context. Neighbouring boxes are blended over half the halo, so that no seam shows
+although the network's deepest levels see further than the halo. Boxes start on multiples of the network's spatial
+pooling, so a tiled pass pools the same voxels together as a whole-volume pass.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from shd.errors import ResourceError
+from shd.fodf.field import FodField
+from shd.graphs.hemisphere import vertex_directions
+from shd.models.deconvolver import Deconvolver
+from shd.scans.features import feature_matrix, spherical_features
+from shd.scans.normalisation import NormalisedScan
+from shd.scans.tiles import Tile, covering_tiles, tile_rows
+from shd.signal.forward_model import forward_model
+from shd.signal.response import Response
+from shd.sphere.harmonics import coefficient_count, even_harmonics
+
+__all__ = ["deconvolve"]
+
+
+def deconvolve(
+    model: Deconvolver,
+    scan: NormalisedScan,
+    responses: tuple[Response, ...],
+    *,
+    degree: int,
+    core: int = 16,
+    halo: int = 8,
+    on_tile: Callable[[int], None] = lambda voxels: None,
+) -> FodField:
+    """Return the fODFs of every masked voxel, amplitudes per response (scanner axes, MRtrix3 basis).
+
+    model: in evaluation mode; its device is used. degree: of the white-matter coefficients. core, halo: voxels a side;
+    memory grows as (core + 2·halo)³. on_tile: told how many voxels each tile finished. Where a voxel's signal is zero so
+    is its fODF. Raises ResourceError when a tile does not fit into memory.
+    """
+    device = next(model.parameters()).device
+    vertices = vertex_directions(model.config.nside, model.config.hemisphere)
+    matrix = torch.from_numpy(feature_matrix(responses, scan.gradients, vertices)).to(device)
+    project = torch.from_numpy((even_harmonics(vertices, degree) / len(vertices)).astype(np.float32)).to(device)
+    per_unit = forward_model(responses, scan.gradients, vertices).b0.numpy()
+    wm = np.zeros((len(scan.b0), coefficient_count(degree)), dtype=np.float32)
+    isotropic = np.zeros((len(scan.b0), len(responses) - 1), dtype=np.float32)
+    total = np.zeros(len(scan.b0), dtype=np.float32)
+    for tile, inner in covering_tiles(scan.rows, core, halo, model.config.spatial_factor):
+        rows = tile_rows(scan.rows, tile)
+        inside = rows >= 0
+        weight = _blending_weights(tile, inner)[inside]
+        window = np.flatnonzero(weight)
+        kept, weight = rows[inside][window], weight[window]
+        try:
+            fractions = _fractions(model, matrix, scan, rows)
+        except (MemoryError, RuntimeError) as error:
+            _explain_memory(error, tile)
+            raise
+        wm[kept] += (fractions[0][:, window].T @ project).cpu().numpy() * weight[:, None]
+        isotropic[kept] += fractions[1][window].cpu().numpy() * weight[:, None]
+        total[kept] += weight
+        on_tile(int(np.count_nonzero(_core_of(tile, inner)[inside])))
+    wm *= (scan.b0 / (per_unit[0] * total))[:, None]
+    isotropic *= (scan.b0 / total)[:, None] / (per_unit[1:] * np.sqrt(4 * np.pi))
+    return _on_grid(scan, responses, wm, isotropic)
+
+
+def _blending_weights(tile: Tile, inner: Tile) -> Float[np.ndarray, "tx ty tz"]:
+    """Return weights that are one deep inside the core and fall to zero half a halo outside it."""
+    weights = np.ones(tile.shape, dtype=np.float32)
+    for axis in range(3):
+        halo = inner.start[axis] - tile.start[axis]
+        place = np.arange(tile.shape[axis]) - halo
+        outside = np.maximum(-place, place - (inner.shape[axis] - 1))  # 0 on the core's last voxel, negative inside
+        ramp = np.clip((halo // 2 + 1 - outside) / (halo + 1), 0, 1) if halo else outside <= 0
+        weights *= np.expand_dims(ramp.astype(np.float32), tuple(other for other in range(3) if other != axis))
+    return weights
+
+
+def _core_of(tile: Tile, inner: Tile) -> Bool[np.ndarray, "tx ty tz"]:
+    core = np.zeros(tile.shape, dtype=bool)
+    first = [inner.start[axis] - tile.start[axis] for axis in range(3)]
+    core[tuple(slice(f, f + n) for f, n in zip(first, inner.shape, strict=True))] = True
+    return core
+
+
+@torch.no_grad()
+def _fractions(
+    model: Deconvolver, matrix: Tensor, scan: NormalisedScan, rows: Int[np.ndarray, "tx ty tz"]
+) -> tuple[Tensor, Tensor]:
+    """Return the fractions of the tile's masked voxels: (vertex, voxel) and (voxel, tissue)."""
+    inside = rows >= 0
+    signal = torch.from_numpy(scan.signal[rows[inside]]).to(matrix.device)
+    mask = torch.from_numpy(inside.astype(np.float32))[None].to(matrix.device)
+    fractions = model(spherical_features(matrix, signal, mask), mask.unsqueeze(-1))
+    chosen = mask.flatten() > 0
+    return fractions.wm.flatten(1)[:, chosen], fractions.isotropic.flatten(0, 3)[chosen]
+
+
+def _explain_memory(error: Exception, tile: Tile) -> None:
+    """Raise ResourceError if `error` says that memory ran out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        raise ResourceError(
+            f"a tile of {'×'.join(map(str, tile.shape))} voxels does not fit into memory; use a smaller one (--tile)"
+        ) from error
+
+
+def _on_grid(
+    scan: NormalisedScan,
+    responses: tuple[Response, ...],
+    wm: Float[np.ndarray, "voxel coeff"],
+    isotropic: Float[np.ndarray, "voxel tissue"],
+) -> FodField:
+    mask = scan.rows >= 0
+    field = np.zeros((*mask.shape, wm.shape[1]), dtype=np.float32)
+    field[mask] = wm
+    volumes = {}
+    for index, response in enumerate(responses[1:]):
+        volumes[response.tissue] = np.zeros(mask.shape, dtype=np.float32)
+        volumes[response.tissue][mask] = isotropic[:, index]
+    return FodField(field, volumes, scan.affine, mask)

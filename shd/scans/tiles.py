@@ -1,0 +1,75 @@
+"""Boxes of voxels cut from a scan: random ones to train on, overlapping ones that cover the mask to infer on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+__all__ = ["Tile", "covering_tiles", "random_tile", "tile_rows", "tile_shape"]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A box of the voxel grid, which may reach beyond it: first voxel and size along x, y, z."""
+
+    start: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+
+def tile_shape(grid: tuple[int, ...], side: int, factor: int) -> tuple[int, int, int]:
+    """Return `side` along each axis, or the axis rounded up to a multiple of `factor` where it is shorter."""
+    if side % factor:
+        raise ValueError(f"tile side {side} is not a multiple of {factor}, the network's spatial pooling")
+    x, y, z = (min(side, -(-length // factor) * factor) for length in grid)
+    return x, y, z
+
+
+def random_tile(
+    rows: Int[np.ndarray, "x y z"],
+    voxels: Int[np.ndarray, "voxel 3"],
+    shape: tuple[int, int, int],
+    generator: np.random.Generator,
+) -> Tile:
+    """Return a tile that holds a voxel drawn from the mask, at a random place in it, inside the grid where it fits."""
+    centre = voxels[generator.integers(len(voxels))]
+    start = []
+    for axis in range(3):
+        lowest = int(centre[axis]) - int(generator.integers(shape[axis]))
+        start.append(min(max(lowest, 0), max(rows.shape[axis] - shape[axis], 0)))
+    return Tile((start[0], start[1], start[2]), shape)
+
+
+def covering_tiles(
+    rows: Int[np.ndarray, "x y z"], core: int, halo: int, factor: int
+) -> Iterator[tuple[Tile, Tile]]:
+    """Yield (tile, core) pairs: the cores split the grid, each tile is its core with a halo; cores without mask are left out.
+
+    Starts are multiples of `factor`, so that pooling blocks fall on the same voxels in every tile and in a whole-volume
+    pass.
+    """
+    if core % factor or halo % factor:
+        raise ValueError(f"core {core} and halo {halo} must be multiples of {factor}, the network's spatial pooling")
+    for x in range(0, rows.shape[0], core):
+        for y in range(0, rows.shape[1], core):
+            for z in range(0, rows.shape[2], core):
+                inside = rows[x : x + core, y : y + core, z : z + core]
+                if not np.any(inside >= 0):
+                    continue
+                size = tile_shape(inside.shape, core, factor)
+                start = (x - halo, y - halo, z - halo)
+                wide = (size[0] + 2 * halo, size[1] + 2 * halo, size[2] + 2 * halo)
+                yield Tile(start, wide), Tile((x, y, z), size)
+
+
+def tile_rows(rows: Int[np.ndarray, "x y z"], tile: Tile) -> Int[np.ndarray, "tx ty tz"]:
+    """Return the scan row of every voxel of the tile, −1 outside the mask and outside the grid."""
+    out = np.full(tile.shape, -1, dtype=rows.dtype)
+    source, target = [], []
+    for first, length, limit in zip(tile.start, tile.shape, rows.shape, strict=True):
+        low, high = max(first, 0), min(first + length, limit)
+        source.append(slice(low, high))
+        target.append(slice(low - first, high - first))
+    if all(s.stop > s.start for s in source):
+        out[tuple(target)] = rows[tuple(source)]
+    return out

@@ -1,0 +1,79 @@
+"""The whole loss of one forward pass: each intermediate is made once, each term with weight zero is left out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from shd.models.deconvolver import TissueFractions
+from shd.signal.forward_model import ForwardModel
+from shd.sphere.harmonics import even_harmonics
+from shd.training.losses.negativity import negativity
+from shd.training.losses.reconstruction import reconstruction
+from shd.training.losses.sparsity import cauchy_sparsity
+from shd.training.losses.variation import total_variation
+
+__all__ = ["LossWeights", "Objective"]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the regularisers beside the reconstruction, whose weight is one."""
+
+    negativity: float = 0.1
+    sparsity: float = 5e-5
+    variation: float = 1e-3
+
+
+class Objective:
+    """Loss of tissue fractions against the measured signal, on the voxels chosen.
+
+    forward: forward model of the scan. vertices: unit vectors of the network's finest sphere. weighted: indices of the
+    diffusion-weighted volumes (the b=0 volumes are met exactly by the normalisation). degree: of the regularised fODF.
+    """
+
+    def __init__(
+        self,
+        forward: ForwardModel,
+        vertices: Float[np.ndarray, "vertex 3"],
+        weighted: Tensor,
+        weights: LossWeights,
+        degree: int = 8,
+    ) -> None:
+        self.forward, self.weighted, self.weights = forward, weighted, weights
+        device = forward.wm.device
+        basis = torch.from_numpy(even_harmonics(vertices, degree).astype(np.float32)).to(device)
+        self.evaluate = basis
+        self.project = basis.T.contiguous() / len(vertices)
+
+    def terms(
+        self,
+        fractions: TissueFractions,
+        signal: Float[Tensor, "voxel volume"],
+        mask: Float[Tensor, "batch x y z"],
+        scored: Bool[Tensor, " voxel"],
+    ) -> dict[str, Tensor]:
+        """Return the loss and its terms.
+
+        signal: S/S₀ of the masked voxels, in the order of `mask`. scored: which of those voxels count (held-out ones are
+        left out of the reconstruction and the sphere terms when training, and are the only ones when validating).
+        """
+        inside = mask.flatten() > 0
+        wm = fractions.wm.flatten(1)[:, inside][:, scored]
+        isotropic = fractions.isotropic.flatten(0, 3)[inside][scored]
+        predicted = self.forward(wm, isotropic)[self.weighted]
+        terms = {"data": reconstruction(predicted, signal[scored].T[self.weighted])}
+        loss = terms["data"]
+        if self.weights.sparsity:
+            terms["sparsity"] = cauchy_sparsity(wm / (4 * np.pi))
+            loss = loss + self.weights.sparsity * terms["sparsity"]
+        if self.weights.negativity:
+            terms["negativity"] = negativity(self.evaluate @ (self.project @ wm))
+            loss = loss + self.weights.negativity * terms["negativity"]
+        if self.weights.variation:
+            coefficients = (self.project @ fractions.wm.flatten(1)).unflatten(1, mask.shape)
+            terms["variation"] = total_variation(coefficients, mask)
+            loss = loss + self.weights.variation * terms["variation"]
+        return {"loss": loss, **terms}

@@ -1,0 +1,63 @@
+"""Every choice of a fit in one place, with defaults for the machine it runs on."""
+
+import os
+from dataclasses import dataclass, field
+
+import torch
+
+from shd.training.losses.objective import LossWeights
+
+__all__ = ["FitSettings", "bfloat16_pays", "default_device"]
+
+
+def default_device() -> str:
+    """Return "cuda" where a GPU is usable, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def bfloat16_pays(device: str) -> bool:
+    """Return whether this processor multiplies bfloat16 matrices faster than float32 ones."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported and supported())
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of a fit.
+
+    minutes, steps: the budget, one of the two; steps makes the result independent of the machine's speed. width: channels
+    at the finest level. tile: side of the training tiles in voxels. learning_rate: its peak; warm_up: part of the budget
+    until it. averaging: decay of the running average of the weights that is kept. held_out: part of the mask's voxels
+    that never enter the data term and choose the best weights. bfloat16: matrix products in bfloat16 when training.
+    """
+
+    minutes: float | None = None
+    steps: int | None = None
+    width: int = 16
+    tile: int = 8
+    batch: int = 1
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    warm_up: float = 0.05
+    averaging: float = 0.98
+    held_out: float = 0.05
+    validations: int = 12
+    degree: int = 8
+    normalisation: str = "batch"
+    kernel: int = 3
+    spatial_poolings: int = 1
+    levels: int = 4
+    weights: LossWeights = field(default_factory=LossWeights)
+    device: str = field(default_factory=default_device)
+    bfloat16: bool | None = None
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Fill in what depends on the machine and check the budget."""
+        if (self.minutes is None) == (self.steps is None):
+            raise ValueError("the budget: give either minutes or steps")
+        if self.bfloat16 is None:
+            object.__setattr__(self, "bfloat16", bfloat16_pays(self.device))

@@ -1,0 +1,134 @@
+"""Training on one scan: a sequence of steps that can be stopped after any of them and taken up again."""
+
+import time
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from shd.graphs.hemisphere import vertex_directions
+from shd.models.config import ModelConfig
+from shd.models.deconvolver import Deconvolver
+from shd.scans.features import feature_count, feature_matrix, spherical_features
+from shd.scans.normalisation import NormalisedScan
+from shd.scans.tiles import random_tile, tile_rows, tile_shape
+from shd.signal.forward_model import forward_model
+from shd.signal.response import Response
+from shd.training.losses.objective import Objective
+from shd.training.schedule import learning_rate_factor
+from shd.training.settings import FitSettings
+
+__all__ = ["SubjectTraining"]
+
+
+class SubjectTraining:
+    """Network, optimiser and data of one fit.
+
+    `step` trains on one batch of tiles and returns the loss terms; `validate` scores the averaged weights on the held-out
+    voxels and remembers the best. `state` and `load_state` carry everything that another process needs to go on.
+    """
+
+    def __init__(self, scan: NormalisedScan, responses: tuple[Response, ...], settings: FitSettings) -> None:
+        self.scan, self.settings = scan, settings
+        device = torch.device(settings.device)
+        self.device = device
+        torch.manual_seed(settings.seed)
+        self.config = ModelConfig(
+            input_channels=feature_count(responses, scan.gradients),
+            tissues=tuple(r.tissue for r in responses),
+            width=settings.width,
+            kernel=settings.kernel,
+            levels=settings.levels,
+            spatial_poolings=settings.spatial_poolings,
+            normalisation=settings.normalisation,
+        )
+        vertices = vertex_directions(self.config.nside, self.config.hemisphere)
+        self.model = Deconvolver(self.config).to(device)
+        self.average = Deconvolver(self.config).to(device).eval()
+        self.average.load_state_dict(self.model.state_dict())
+        self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+        self.best_loss = float("inf")
+        self.features = torch.from_numpy(feature_matrix(responses, scan.gradients, vertices)).to(device)
+        weighted = torch.from_numpy(np.concatenate([s.volumes for s in scan.gradients.shells[1:]])).to(device)
+        forward = forward_model(responses, scan.gradients, vertices).to(device)
+        self.objective = Objective(forward, vertices, weighted, settings.weights, settings.degree)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.generator = np.random.default_rng(settings.seed)
+        self.voxels = scan.voxels
+        self.held_out = self.generator.random(len(self.voxels)) < settings.held_out
+        self.shape = tile_shape(scan.rows.shape, settings.tile, self.config.spatial_factor)
+        self.validation_tiles = self._draw(4)
+        self.steps_done = 0
+        self.seconds = 0.0
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def progress(self) -> float:
+        """Part of the budget used, 0 to 1."""
+        if self.settings.steps is not None:
+            return self.steps_done / self.settings.steps
+        assert self.settings.minutes is not None
+        return self.seconds / (60 * self.settings.minutes)
+
+    def _draw(self, count: int) -> Int[np.ndarray, "tile tx ty tz"]:
+        tiles = (random_tile(self.scan.rows, self.voxels, self.shape, self.generator) for _ in range(count))
+        return np.stack([tile_rows(self.scan.rows, tile) for tile in tiles])
+
+    def _terms(self, model: Deconvolver, rows: Int[np.ndarray, "tile tx ty tz"], held_out: bool) -> dict[str, Tensor]:
+        """Return the loss terms of tiles; `held_out` chooses which voxels are scored."""
+        inside = rows >= 0
+        chosen = rows[inside]
+        signal = torch.from_numpy(self.scan.signal[chosen]).to(self.device)
+        mask = torch.from_numpy(inside.astype(np.float32)).to(self.device)
+        scored = torch.from_numpy(self.held_out[chosen] == held_out).to(self.device)
+        fields = spherical_features(self.features, signal, mask)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self.settings.bfloat16)):
+            fractions = model(fields, mask.unsqueeze(-1))
+        return self.objective.terms(fractions, signal, mask, scored)
+
+    def step(self) -> dict[str, float]:
+        """Train on one batch of random tiles; return the loss and its terms."""
+        started = time.perf_counter()
+        for group in self.optimiser.param_groups:
+            factor = learning_rate_factor(self.progress, self.settings.warm_up)
+            group["lr"] = self.settings.learning_rate * factor
+        self.model.train()
+        terms = self._terms(self.model, self._draw(self.settings.batch), held_out=False)
+        self.optimiser.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        self._update_average()
+        self.steps_done += 1
+        self.seconds += time.perf_counter() - started
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # early on the average follows closely, so that it does not remember the random start
+        decay = min(self.settings.averaging, (1 + self.steps_done) / (10 + self.steps_done))
+        for kept, new in zip(
+            self.average.state_dict().values(), self.model.state_dict().values(), strict=True
+        ):
+            kept.lerp_(new, 1 - decay)
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """Return the loss of the averaged weights on held-out voxels, keeping the weights if it is the lowest so far."""
+        started = time.perf_counter()
+        loss = float(self._terms(self.average, self.validation_tiles, held_out=True)["loss"])
+        if loss < self.best_loss:
+            self.best_loss = loss
+            for name, value in self.average.state_dict().items():
+                self.best[name].copy_(value)
+        self.seconds += time.perf_counter() - started
+        return loss
+
+    def best_model(self) -> Deconvolver:
+        """Return a network with the best weights, ready for inference."""
+        model = Deconvolver(self.config).to(self.device)
+        model.load_state_dict(self.best)
+        return model.eval()
