@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Shaped
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
-from nibabel.openers import ImageOpener
 
 from shd.errors import ScanError
 
@@ -53,11 +52,17 @@ def read_image(path: Path) -> tuple[nib.Nifti1Image, Shaped[np.ndarray, "*grid"]
 
 def _readable_bytes(path: Path, offset: int) -> int:
     """Count the bytes of image data that a damaged file still gives."""
-    count = -int(offset)
-    try:
-        with ImageOpener(str(path)) as stream:
-            while chunk := stream.read(1 << 16):
-                count += len(chunk)
-    except _DAMAGE:
-        pass
-    return max(count, 0)
+    if path.suffix != ".gz":
+        return max(path.stat().st_size - int(offset), 0)
+    count, stream = 0, zlib.decompressobj(wbits=31)  # 31: gzip header and trailer
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 16):
+            try:
+                count += len(stream.decompress(chunk))
+                while stream.eof and stream.unused_data:
+                    rest = stream.unused_data
+                    stream = zlib.decompressobj(wbits=31)
+                    count += len(stream.decompress(rest))
+            except zlib.error:
+                break
+    return max(count - int(offset), 0)

@@ -28,7 +28,8 @@ class Scan:
     data: Shaped[np.ndarray, "x y z volume"]
     affine: Float[np.ndarray, "4 4"]
     gradients: Gradients
-    mask: Bool[np.ndarray, "x y z"]
+    # Checked against the data in __post_init__, whose message says more than a shape annotation's.
+    mask: Bool[np.ndarray, "_ _ _"]
     name: str = "scan"
 
     def __post_init__(self) -> None:
