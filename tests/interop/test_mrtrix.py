@@ -32,7 +32,7 @@ frames = pytest.mark.parametrize("frame", GRIDS)
 
 def run(*words):
     command = [str(word) for word in words]
-    done = subprocess.run([*command, "-quiet"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*command, "-quiet", "-nthreads", "0"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -92,7 +92,7 @@ def test_tckgen_follows_the_bundle(tmp_path, frame):
     affine = GRIDS[frame]
     write_fod(tmp_path / "fod.nii.gz", straight_bundle(), affine)
     nib.save(nib.Nifti1Image(np.ones(SHAPE, np.uint8), affine), tmp_path / "mask.nii")
-    seeding = ["-seed_image", tmp_path / "mask.nii", "-select", 20, "-minlength", 6, "-nthreads", 0]
+    seeding = ["-seed_image", tmp_path / "mask.nii", "-select", 20, "-minlength", 6]
     run("tckgen", "-algorithm", "SD_STREAM", *seeding, tmp_path / "fod.nii.gz", tmp_path / "tracks.tck")
     assert tracked_angles(tmp_path / "tracks.tck", affine, least=20).max() < 1.0
 
@@ -103,7 +103,7 @@ def test_tckgen_follows_our_peaks(tmp_path, frame):
     peaks = find_peaks(straight_bundle().reshape(-1, 45), count=2, relative_threshold=0.5)
     write_peaks(tmp_path / "peaks.nii.gz", peaks.on_grid(np.ones(SHAPE, bool)), affine)
     nib.save(nib.Nifti1Image(np.ones(SHAPE, np.uint8), affine), tmp_path / "mask.nii")
-    seeding = ["-seed_image", tmp_path / "mask.nii", "-select", 20, "-minlength", 6, "-nthreads", 0]
+    seeding = ["-seed_image", tmp_path / "mask.nii", "-select", 20, "-minlength", 6]
     run("tckgen", "-algorithm", "FACT", *seeding, tmp_path / "peaks.nii.gz", tmp_path / "tracks.tck")
     assert tracked_angles(tmp_path / "tracks.tck", affine, least=20).max() < 1.0
 
