@@ -17,10 +17,10 @@ class ModelConfig:
 
     input_channels: spherical features a voxel. tissues: "wm" first, then any isotropic ones. nside: finest sphere.
     width: channels at the finest level, doubled at each coarser one. levels: nsides nside, nside/2, ….
-    convolutions: a level and side. order: Chebyshev terms. kernel: voxels a side of the spatial kernel; 1 is voxel-wise.
-    spatial_poolings: how many of the poolings also halve the voxel grid. hemisphere: half the sphere (the method) or all
-    of it. The published systems are ESD (kernel=1, spatial_poolings=0, hemisphere=False), RT-ESD (hemisphere=False) and
-    SHD (the default form).
+    convolutions: a level and side. order: Chebyshev terms. kernel: voxels a side of the spatial kernel; 1 is
+    voxel-wise. spatial_poolings: how many of the poolings also halve the voxel grid. hemisphere: half the sphere (the
+    method) or all of it. The published systems are ESD (kernel=1, spatial_poolings=0, hemisphere=False), RT-ESD
+    (hemisphere=False) and SHD (the default form).
     """
 
     input_channels: int
@@ -44,7 +44,8 @@ class ModelConfig:
         if not 1 <= self.levels <= self.nside.bit_length():
             raise ValueError(f"{self.levels} levels: nside {self.nside} allows 1 to {self.nside.bit_length()}")
         if not 0 <= self.spatial_poolings < self.levels:
-            raise ValueError(f"{self.spatial_poolings} spatial poolings: {self.levels} levels allow 0 to {self.levels - 1}")
+            allowed = f"{self.levels} levels allow 0 to {self.levels - 1}"
+            raise ValueError(f"{self.spatial_poolings} spatial poolings: {allowed}")
         if self.normalisation not in NORMALISATIONS:
             raise ValueError(f"normalisation {self.normalisation!r}: use one of {', '.join(NORMALISATIONS)}")
         if not self.tissues or self.tissues[0] != "wm" or len(set(self.tissues)) != len(self.tissues):

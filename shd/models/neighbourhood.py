@@ -77,24 +77,24 @@ def _spread(z: tuple[Tensor, ...], size: int) -> Tensor:
 
 class _NeighbourSums(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, size: int) -> tuple[Tensor, ...]:  # type: ignore[override,no-untyped-def]
+    def forward(ctx, x: Tensor, size: int) -> tuple[Tensor, ...]:  # type: ignore[no-untyped-def]
         ctx.size = size
         first, *others = _sums(x.contiguous(), size)
         return first.view_as(first), *others
 
     @staticmethod
-    def backward(ctx, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[override,no-untyped-def]
+    def backward(ctx, *gradients: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]
         return _NeighbourSpread.apply(ctx.size, *gradients), None
 
 
 class _NeighbourSpread(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, size: int, *z: Tensor) -> Tensor:  # type: ignore[override,no-untyped-def]
+    def forward(ctx, size: int, *z: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.size = size
         return _spread(tuple(part.contiguous() for part in z), size)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override,no-untyped-def]
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         return None, *_NeighbourSums.apply(gradient, ctx.size)
 
 

@@ -62,8 +62,10 @@ class VoxelNorm(nn.Module):
         self, x: Float[Tensor, "vertex batch x y z channel"], mask: Float[Tensor, "batch x y z 1"]
     ) -> Float[Tensor, "vertex batch x y z channel"]:
         """Return the normalised features; `mask` has no influence."""
-        power = x.float().square().mean(dim=(0, -1), keepdim=True)
-        return torch.addcmul(self.bias.to(x.dtype), x * torch.rsqrt(power + self.epsilon).to(x.dtype), self.weight.to(x.dtype))
+        wide = torch.promote_types(x.dtype, torch.float32)
+        power = x.to(wide).square().mean(dim=(0, -1), keepdim=True)
+        scaled = x * torch.rsqrt(power + self.epsilon).to(x.dtype)
+        return torch.addcmul(self.bias.to(x.dtype), scaled, self.weight.to(x.dtype))
 
 
 class NoNorm(nn.Module):

@@ -14,7 +14,8 @@ __all__ = ["SpatioSphericalConvolution"]
 class SpatioSphericalConvolution(nn.Module):
     """y = Σ_{k,r} T_k(L) S_r x W[k, r] (Elaldi et al. 2024, section 3.2) with a kernel isotropic in space.
 
-    size: 3 or 5 voxels a side; 1 makes it voxel-wise. order: number of Chebyshev terms. No bias: a normalisation follows.
+    size: 3 or 5 voxels a side; 1 makes it voxel-wise. order: number of Chebyshev terms. No bias: a normalisation
+    follows.
     """
 
     eigenvectors: Tensor

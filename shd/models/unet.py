@@ -1,5 +1,7 @@
 """The U-Net: down through the levels of the sphere (and of the voxel grid), and up again with skips."""
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -41,7 +43,15 @@ class UNet(nn.Module):
     def forward(
         self, x: Float[Tensor, "vertex batch x y z channel_in"], mask: Float[Tensor, "batch x y z 1"]
     ) -> Float[Tensor, "vertex batch x y z channel_out"]:
-        """Return features at the finest level; `mask` is 1 inside the brain and 0 outside, where features stay zero."""
+        """Return features at the finest level, zero outside the mask (1 inside the brain, 0 outside).
+
+        Finite input outside the mask has no influence. Raises ValueError where the voxel grid's sides are no multiples
+        of `config.spatial_factor`.
+        """
+        if any(side % self.config.spatial_factor for side in mask.shape[1:4]):
+            grid, factor = "×".join(map(str, mask.shape[1:4])), self.config.spatial_factor
+            raise ValueError(f"a grid of {grid} voxels, but pooling needs multiples of {factor}; pad it with zeros")
+        x = x * mask.to(x.dtype)
         skips, masks = [], [mask]
         last = len(self.down) - 1
         for depth, stage in enumerate(self.down):
@@ -60,7 +70,7 @@ class UNet(nn.Module):
 def _stage(level: Level, channels_in: int, channels_out: int, config: ModelConfig) -> nn.ModuleList:
     sizes = [channels_in] + [channels_out] * config.convolutions
     return nn.ModuleList(
-        ConvolutionBlock(level, into, out, config) for into, out in zip(sizes[:-1], sizes[1:], strict=True)
+        ConvolutionBlock(level, into, out, config) for into, out in pairwise(sizes)
     )
 
 
