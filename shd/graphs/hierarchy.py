@@ -30,7 +30,9 @@ class Level:
     @cached_property
     def spectrum(self) -> tuple[Float[np.ndarray, " vertex"], Float[np.ndarray, "vertex vertex"]]:
         """Eigenvalues (ascending) and eigenvectors (columns) of the rescaled Laplacian; computed at first use."""
-        return eigenbasis(self.laplacian)
+        values, vectors = eigenbasis(self.laplacian)
+        _freeze(values, vectors)
+        return values, vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +47,17 @@ class Hierarchy:
         return tuple(level.nside for level in self.levels)
 
 
+def _freeze(*arrays: np.ndarray) -> None:
+    for array in arrays:
+        array.setflags(write=False)
+
+
 def _level(nside: int, hemisphere: bool, width: float) -> Level:
-    laplacian = hemisphere_laplacian(nside, width) if hemisphere else sphere_laplacian(nside, width)
+    laplacian = rescaled(hemisphere_laplacian(nside, width) if hemisphere else sphere_laplacian(nside, width))
     directions = vertex_directions(nside, hemisphere)
-    directions.setflags(write=False)
     assert len(directions) == vertex_count(nside, hemisphere)
-    return Level(nside, hemisphere, directions, rescaled(laplacian))
+    _freeze(directions, laplacian.data, laplacian.indices, laplacian.indptr)
+    return Level(nside, hemisphere, directions, laplacian)
 
 
 @lru_cache(maxsize=8)

@@ -19,9 +19,9 @@ class ChebyshevConvolution(nn.Module):
     def __init__(self, level: Level, channels_in: int, channels_out: int, order: int = 5) -> None:
         super().__init__()
         eigenvalues, eigenvectors = level.spectrum
-        polynomials = chebyshev_polynomials(torch.from_numpy(eigenvalues), order)
+        polynomials = chebyshev_polynomials(torch.tensor(eigenvalues), order)  # copies: levels are read-only
         default = torch.get_default_dtype()
-        self.register_buffer("eigenvectors", torch.from_numpy(eigenvectors).to(default), persistent=False)
+        self.register_buffer("eigenvectors", torch.tensor(eigenvectors, dtype=default), persistent=False)
         self.register_buffer("polynomials", polynomials.to(default), persistent=False)
         self.weight = nn.Parameter(torch.empty(order, channels_in, channels_out))
         nn.init.normal_(self.weight, std=(2 / (order * channels_in)) ** 0.5)

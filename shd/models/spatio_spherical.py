@@ -26,9 +26,9 @@ class SpatioSphericalConvolution(nn.Module):
     ) -> None:
         super().__init__()
         eigenvalues, eigenvectors = level.spectrum
-        polynomials = chebyshev_polynomials(torch.from_numpy(eigenvalues), order)
+        polynomials = chebyshev_polynomials(torch.tensor(eigenvalues), order)  # copies: levels are read-only
         default = torch.get_default_dtype()
-        self.register_buffer("eigenvectors", torch.from_numpy(eigenvectors).to(default), persistent=False)
+        self.register_buffer("eigenvectors", torch.tensor(eigenvectors, dtype=default), persistent=False)
         self.register_buffer("polynomials", polynomials.to(default), persistent=False)
         self.size = size
         self.weight = nn.Parameter(torch.empty(order, len(distance_classes(size)), channels_in, channels_out))
