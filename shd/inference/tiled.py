@@ -9,14 +9,15 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float16, Int
 from torch import Tensor
 
 from shd.errors import ResourceError
 from shd.fodf.field import FodField
 from shd.graphs.hemisphere import vertex_directions
 from shd.models.deconvolver import Deconvolver
-from shd.scans.features import feature_matrix, spherical_features
+from shd.scans.features import SphericalFeatures, spherical_features
+from shd.scans.first_estimate import estimate_scan
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import Tile, covering_tiles, tile_rows
 from shd.signal.forward_model import forward_model
@@ -44,7 +45,8 @@ def deconvolve(
     """
     device = next(model.parameters()).device
     vertices = vertex_directions(model.config.nside, model.config.hemisphere)
-    matrix = torch.from_numpy(feature_matrix(responses, scan.gradients, vertices)).to(device)
+    features = spherical_features(scan.gradients, vertices, device)
+    estimates = estimate_scan(scan, responses, vertices, device)
     project = torch.from_numpy((even_harmonics(vertices, degree) / len(vertices)).astype(np.float32)).to(device)
     per_unit = forward_model(responses, scan.gradients, vertices).b0.numpy()
     wm = np.zeros((len(scan.b0), coefficient_count(degree)), dtype=np.float32)
@@ -57,7 +59,7 @@ def deconvolve(
         window = np.flatnonzero(weight)
         kept, weight = rows[inside][window], weight[window]
         try:
-            fractions = _fractions(model, matrix, scan, rows)
+            fractions = _fractions(model, features, scan, estimates, rows)
         except (MemoryError, RuntimeError) as error:
             _explain_memory(error, tile)
             raise
@@ -91,13 +93,19 @@ def _core_of(tile: Tile, inner: Tile) -> Bool[np.ndarray, "tx ty tz"]:
 
 @torch.no_grad()
 def _fractions(
-    model: Deconvolver, matrix: Tensor, scan: NormalisedScan, rows: Int[np.ndarray, "tx ty tz"]
+    model: Deconvolver,
+    features: SphericalFeatures,
+    scan: NormalisedScan,
+    estimates: Float16[np.ndarray, "voxel scale unknown"],
+    rows: Int[np.ndarray, "tx ty tz"],
 ) -> tuple[Tensor, Tensor]:
     """Return the fractions of the tile's masked voxels: (vertex, voxel) and (voxel, tissue)."""
     inside = rows >= 0
-    signal = torch.from_numpy(scan.signal[rows[inside]]).to(matrix.device)
-    mask = torch.from_numpy(inside.astype(np.float32))[None].to(matrix.device)
-    fractions = model(spherical_features(matrix, signal, mask), mask.unsqueeze(-1))
+    device = features.shells.device
+    signal = torch.from_numpy(scan.signal[rows[inside]]).to(device)
+    mask = torch.from_numpy(inside.astype(np.float32))[None].to(device)
+    first = torch.from_numpy(estimates[rows[inside]]).to(device).float()
+    fractions = model(features(signal, first, mask), mask.unsqueeze(-1))
     chosen = mask.flatten() > 0
     return fractions.wm.flatten(1)[:, chosen], fractions.isotropic.flatten(0, 3)[chosen]
 

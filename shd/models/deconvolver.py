@@ -1,5 +1,6 @@
 """The whole network: spherical features of a scan in, tissue amounts out."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,10 +8,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from shd.models.config import ModelConfig
-from shd.models.heads import EquivariantHead, InvariantHead
+from shd.models.heads import EquivariantHead, InvariantHead, InvariantLinear
 from shd.models.unet import UNet
 
 __all__ = ["Deconvolver", "TissueFractions"]
+
+_LARGEST_LOG = 10.0  # e^10 of an even share on one vertex is no fODF: keeps an early training step finite
+
+_LEAST_AMOUNT = 1e-3  # of white matter, below which a neighbourhood has no directions to lend
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +41,7 @@ class Deconvolver(nn.Module):
         super().__init__()
         self.config = config
         self.unet = UNet(config)
+        self.smoothing = InvariantLinear(self.unet.output_channels, 1)
         self.wm = EquivariantHead(self.unet.output_channels)
         self.isotropic = (
             InvariantHead(self.unet.output_channels, len(config.tissues) - 1) if len(config.tissues) > 1 else None
@@ -46,14 +52,23 @@ class Deconvolver(nn.Module):
     ) -> TissueFractions:
         """Return the signal fractions, zero outside the mask.
 
-        features: as `shd.scans.features.feature_matrix` orders them, the linear estimate of every tissue first.
+        features: as `shd.scans.features.SphericalFeatures` orders them, the estimates of the voxel and of its
+        neighbourhood first. What is refined lies between the two, by a share learnt voxel by voxel.
         """
-        x = self.unet(features, mask)
         tissues = len(self.config.tissues)
-        wm, inside = self.wm(x, features[..., 0]), mask.squeeze(-1)
+        estimates, signal = features[..., : 2 * tissues], features[..., 2 * tissues :]
+        x = self.unet(torch.cat([torch.log1p(estimates), signal], dim=-1), mask)
+        alone, together = estimates[..., 0], estimates[..., tissues]
+        # neighbours lend their directions, not their amount of white matter: borders between tissues stay sharp
+        together = together * (alone.mean(0) / together.mean(0).clamp(min=_LEAST_AMOUNT))
+        share = torch.sigmoid(self.smoothing(x)).squeeze(-1)
+        inside = mask.squeeze(-1)
+        wm = self.wm(x, torch.lerp(alone, together, share))
         if self.isotropic is None:
-            return TissueFractions(wm * inside.to(wm), inside.new_zeros((*inside.shape, 0)).to(wm))
-        isotropic = self.isotropic(x, features[..., 1:tissues].mean(0))
-        total = wm.mean(0) + isotropic.sum(-1)
-        share = inside.to(wm) / torch.clamp(total, min=1e-12)
-        return TissueFractions(wm * share, isotropic * share[..., None])
+            outside = inside.new_zeros((*inside.shape, 0))
+            return TissueFractions(wm.clamp(max=_LARGEST_LOG).exp() * inside.to(wm), outside.to(wm))
+        isotropic = self.isotropic.correct(x, estimates[..., 1:tissues].mean(0))
+        # softmax over everything in the voxel; a vertex stands for 1/V of the white matter
+        logs = torch.cat([wm - math.log(len(wm)), isotropic.movedim(-1, 0)])
+        parts = torch.softmax(logs, dim=0) * inside.to(wm)
+        return TissueFractions(parts[: len(wm)] * len(wm), parts[len(wm) :].movedim(0, -1))

@@ -1,56 +1,57 @@
 """From features to tissues: one equivariant head, and one invariant head for all tissues without direction.
 
-Both refine a first linear estimate (`shd.scans.features.linear_deconvolution`): what a head learns is added to it before
-the softplus, so that an untrained network already answers like a clipped linear deconvolution.
+Both correct a first estimate in the logarithm, what is learnt being added to log(estimate + floor). An untrained network
+so answers with the estimate itself, and a fibre can be removed or made from nothing by a correction of moderate size.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-__all__ = ["EquivariantHead", "InvariantHead"]
+__all__ = ["EquivariantHead", "InvariantHead", "InvariantLinear"]
 
-_SHARPNESS = 2.0  # softplus turns over 1/2 of an isotropic fODF: noise in the linear estimate is of that size
-_SMALL_START = 0.1  # what is learnt begins small beside the linear estimate
+_FLOOR = 0.02  # of an even share: small enough to be no fibre, large enough to become one
 
 
 class EquivariantHead(nn.Module):
-    """A non-negative function on the sphere from features on the sphere: pointwise linear map and softplus."""
+    """Logarithm of a positive function on the sphere, from features on the sphere: a pointwise linear correction."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.linear = nn.Linear(channels, 1)
-        self.gain = nn.Parameter(torch.ones(1))
-        with torch.no_grad():
-            self.linear.weight.mul_(_SMALL_START)
-            self.linear.bias.fill_(-1.0)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
 
     def forward(
         self, x: Float[Tensor, "vertex *grid channel"], estimate: Float[Tensor, "vertex *grid"]
     ) -> Float[Tensor, "vertex *grid"]:
-        """Return one value a vertex; rotating the features over the sphere rotates it."""
-        value = self.linear(x).squeeze(-1).to(estimate.dtype)
-        return F.softplus(value + self.gain * estimate, beta=_SHARPNESS)
+        """Return one value a vertex; rotating features and estimate over the sphere rotates it."""
+        return self.linear(x).squeeze(-1).to(estimate.dtype) + torch.log(estimate + _FLOOR)
 
 
-class InvariantHead(nn.Module):
-    """Non-negative amounts of the isotropic tissues: mean over the sphere, linear map, softplus.
+class InvariantLinear(nn.Module):
+    """A linear map of the features' mean over the sphere, zero before training.
 
     The mean, not the maximum: a maximum over the sphere is biased upwards by noise.
     """
 
-    def __init__(self, channels: int, tissues: int) -> None:
+    def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(channels, tissues)
-        self.gain = nn.Parameter(torch.ones(tissues))
-        with torch.no_grad():
-            self.linear.weight.mul_(_SMALL_START)
-            self.linear.bias.zero_()
+        self.linear = nn.Linear(channels, outputs)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
 
-    def forward(
+    def forward(self, x: Float[Tensor, "vertex *grid channel"]) -> Float[Tensor, "*grid output"]:
+        """Return the values in single precision at least; rotating the features over the sphere leaves them unchanged."""
+        value = self.linear(x.mean(0))
+        return value.to(torch.promote_types(value.dtype, torch.float32))
+
+
+class InvariantHead(InvariantLinear):
+    """Logarithm of the amounts of the isotropic tissues: an invariant linear correction of their estimate."""
+
+    def correct(
         self, x: Float[Tensor, "vertex *grid channel"], estimate: Float[Tensor, "*grid tissue"]
     ) -> Float[Tensor, "*grid tissue"]:
-        """Return one value a tissue; rotating the features over the sphere leaves it unchanged."""
-        value = self.linear(x.mean(0)).to(estimate.dtype)
-        return F.softplus(value + self.gain * estimate, beta=5 * _SHARPNESS)
+        """Return one value a tissue; rotating features over the sphere leaves it unchanged."""
+        return self(x) + torch.log(estimate + _FLOOR)

@@ -1,6 +1,7 @@
 """The scan as the network takes it: each voxel divided by its own b=0 signal, voxels of the mask as rows."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -27,7 +28,7 @@ class NormalisedScan:
     gradients: Gradients
     affine: Float[np.ndarray, "4 4"]
 
-    @property
+    @cached_property
     def voxels(self) -> Int[np.ndarray, "voxel 3"]:
         """Grid index of every row."""
         return np.argwhere(self.rows >= 0)

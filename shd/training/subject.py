@@ -10,7 +10,8 @@ from torch import Tensor
 from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
-from shd.scans.features import feature_count, feature_matrix, spherical_features
+from shd.scans.features import feature_count, spherical_features
+from shd.scans.first_estimate import estimate_scan
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import random_tile, tile_rows, tile_shape
 from shd.signal.forward_model import forward_model
@@ -49,7 +50,8 @@ class SubjectTraining:
         self.average.load_state_dict(self.model.state_dict())
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.best_loss = float("inf")
-        self.features = torch.from_numpy(feature_matrix(responses, scan.gradients, vertices)).to(device)
+        self.features = spherical_features(scan.gradients, vertices, device)
+        self.estimates = estimate_scan(scan, responses, vertices, device)
         weighted = torch.from_numpy(np.concatenate([s.volumes for s in scan.gradients.shells[1:]])).to(device)
         forward = forward_model(responses, scan.gradients, vertices).to(device)
         self.objective = Objective(forward, vertices, weighted, settings.weights, settings.degree)
@@ -84,7 +86,8 @@ class SubjectTraining:
         signal = torch.from_numpy(self.scan.signal[chosen]).to(self.device)
         mask = torch.from_numpy(inside.astype(np.float32)).to(self.device)
         scored = torch.from_numpy(self.held_out[chosen] == held_out).to(self.device)
-        fields = spherical_features(self.features, signal, mask)
+        estimates = torch.from_numpy(self.estimates[chosen]).to(self.device).float()
+        fields = self.features(signal, estimates, mask)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self.settings.bfloat16)):
             fractions = model(fields, mask.unsqueeze(-1))
         return self.objective.terms(fractions, signal, mask, scored)
