@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "shd"
 FOLDERS = (
     "sphere", "graphs", "signal", "models", "fodf", "scans", "simulation", "evaluation", "training", "inference", "io",
-    "report", "cli",
+    "report", "fitting", "cli",
 )  # fmt: skip
 BASE = ("errors", "types", "_version")
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}

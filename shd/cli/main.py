@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from shd._version import __version__
+from shd.cli.fit import fit
+from shd.cli.infer import infer
 from shd.cli.response import response
 from shd.errors import ShdError, ShdWarning
 
@@ -31,7 +33,7 @@ app = typer.Typer(
 )
 
 
-for _command in (response,):
+for _command in (fit, infer, response):
     app.command()(_command)
 
 

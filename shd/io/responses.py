@@ -1,6 +1,7 @@
 """Response functions as MRtrix3 text files: a row a shell, zonal coefficients l = 0, 2, 4, … in columns."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ from jaxtyping import Float
 
 from shd.errors import ResponseError, ShdWarning
 from shd.io.atomic import whole_file
+from shd.scans.scan import Scan
 from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 from shd.signal.response_estimation import b0_coefficient
 
-__all__ = ["read_response", "write_response"]
+__all__ = ["read_given_responses", "read_response", "write_response"]
 
 SHELL_TOLERANCE = 80.0
 """b-values (s/mm²) that differ by less are one shell: MRtrix3's own tolerance."""
@@ -132,3 +134,19 @@ def _tissue_columns(
 
 def _listed(bvalues: Float[np.ndarray, " shell"]) -> str:
     return ", ".join(f"{bvalue:.0f}" for bvalue in bvalues)
+
+
+def read_given_responses(paths: Mapping[str, Path | None], scan: Scan) -> tuple[Response, ...] | None:
+    """Return the responses whose paths are not None, white matter first; None where no path is given.
+
+    paths: by tissue. Raises ResponseError where other tissues are given without white matter.
+    """
+    given = {tissue: path for tissue, path in paths.items() if path is not None}
+    if not given:
+        return None
+    if "wm" not in given:
+        raise ResponseError(
+            f"{len(given)} responses given ({', '.join(given)}) but none of white matter; add --wm, or give none"
+        )
+    signal = scan.data[scan.mask].astype(np.float32)
+    return tuple(read_response(path, tissue, scan.gradients, signal) for tissue, path in given.items())

@@ -1,12 +1,15 @@
 """Training on one scan: a sequence of steps that can be stopped after any of them and taken up again."""
 
+import hashlib
 import time
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from shd.errors import CheckpointError
 from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
@@ -58,6 +61,7 @@ class SubjectTraining:
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
+        self.fingerprint = _fingerprint(scan, responses, settings)
         self.generator = np.random.default_rng(settings.seed)
         self.voxels = scan.voxels
         self.held_out = self.generator.random(len(self.voxels)) < settings.held_out
@@ -135,3 +139,55 @@ class SubjectTraining:
         model = Deconvolver(self.config).to(self.device)
         model.load_state_dict(self.best)
         return model.eval()
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return tensors and plain numbers from which `load_state` goes on, in this process or another."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+        numbers = {
+            "fingerprint": self.fingerprint,
+            "steps_done": self.steps_done,
+            "seconds": self.seconds,
+            "best_loss": self.best_loss,
+            "history": self.history,
+            "generator": self.generator.bit_generator.state,
+        }
+        return tensors, numbers
+
+    def load_state(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+        """Take up training where `state` was called.
+
+        Raises CheckpointError where the state belongs to another scan, other responses or other settings.
+        """
+        if numbers["fingerprint"] != self.fingerprint:
+            raise CheckpointError(
+                f"the unfinished fit (fingerprint {numbers['fingerprint']}) had other data or settings than this one "
+                f"({self.fingerprint}); give --force to start anew, or another --out"
+            )
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {n.removeprefix(prefix): v.to(self.device) for n, v in tensors.items() if n.startswith(prefix)}
+
+        self.model.load_state_dict(part("model."))
+        self.average.load_state_dict(part("average."))
+        self.best = part("best.")
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in part("optimiser.").items():
+            index, _, moment = name.partition(".")
+            moments.setdefault(int(index), {})[moment] = value
+        whole = self.optimiser.state_dict()
+        self.optimiser.load_state_dict({"state": moments, "param_groups": whole["param_groups"]})
+        self.steps_done, self.seconds = numbers["steps_done"], numbers["seconds"]
+        self.best_loss, self.history = numbers["best_loss"], numbers["history"]
+        self.generator.bit_generator.state = numbers["generator"]
+
+
+def _fingerprint(scan: NormalisedScan, responses: tuple[Response, ...], settings: FitSettings) -> str:
+    """Return a short name of everything that shapes a fit."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for array in (scan.signal, scan.gradients.directions, *(r.coefficients for r in responses)):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,72 @@
+"""`shd fit`: the fODFs of one scan."""
+
+from pathlib import Path
+
+import typer
+
+__all__ = ["fit"]
+
+
+def fit(
+    dwi: Path = typer.Argument(help="Preprocessed diffusion scan, NIfTI (x, y, z, volume)."),
+    bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default the .bval beside the scan."),
+    bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
+    out: Path = typer.Option(..., help="Folder for the results; it appears when all are there."),
+    grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
+    mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
+    wm: Path | None = typer.Option(None, help="White-matter response (MRtrix text); estimated if not given."),
+    gm: Path | None = typer.Option(None, help="Grey-matter response, with --wm."),
+    csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
+    minutes: float | None = typer.Option(None, min=0.0, help="Training time; by default 1 to 10, by the size of the mask."),
+    steps: int | None = typer.Option(None, min=1, help="Training steps instead of minutes: the same result every time."),
+    degree: int | None = typer.Option(None, help="Degree of the fODFs; 8 if the scan has directions for it."),
+    width: int | None = typer.Option(None, min=1, help="Channels of the network; by default 8 on a CPU, 32 on a GPU."),
+    tile: int = typer.Option(8, help="Side of the training tiles in voxels (even); smaller takes less memory."),
+    device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
+    seed: int = typer.Option(0, help="Seed of everything random."),
+    ignore_bad_voxels: bool = typer.Option(False, help="Leave NaN and infinite voxels out of the mask."),
+    force: bool = typer.Option(False, help="Replace results in the output folder; forget an interrupted fit."),
+) -> None:
+    """Fit the fODFs of one scan: a network is trained on the scan itself, then applied to every voxel of the mask."""
+    from shd.cli.progress_bar import shown_progress
+    from shd.fitting.budget import default_settings, describe
+    from shd.fitting.fit import fit as fit_scan
+    from shd.fitting.outputs import OutputFolder, write_fit
+    from shd.io.responses import read_given_responses
+    from shd.io.scans import read_scan
+
+    check_choices(minutes, steps, degree, tile)
+    folder = OutputFolder(out, force)
+    try:
+        scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
+        responses = read_given_responses({"wm": wm, "gm": gm, "csf": csf}, scan)
+        voxels = int(scan.mask.sum())
+        others = {"tile": tile, "seed": seed} | ({"threads": threads} if threads else {})
+        settings = default_settings(voxels, minutes=minutes, steps=steps, width=width, device=device, **others)
+        typer.echo(describe(settings, voxels))
+        if folder.checkpoint.exists():
+            typer.echo(f"going on with the interrupted fit in {folder.partial}")
+        with shown_progress() as report:
+            result = fit_scan(
+                scan, responses, settings, degree=degree, checkpoint=folder.checkpoint, report=report
+            )
+        inputs = {name: str(path) for name, path in {"dwi": dwi, "bval": bval, "bvec": bvec, "grad": grad, "mask": mask}.items() if path}
+        files = write_fit(folder, scan, result, inputs)
+    finally:
+        folder.discard()
+    typer.echo(f"gradients: {result.coherence.message}")
+    typer.echo(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+    typer.echo(f"look at {out / 'fit.png'}; next, for example: tckgen {out / 'wm_fod.nii.gz'} tracks.tck -seed_image MASK")
+
+
+def check_choices(minutes: float | None, steps: int | None, degree: int | None, tile: int) -> None:
+    """Raise a usage error for options that exclude each other or cannot be."""
+    if minutes is not None and steps is not None:
+        raise typer.BadParameter(f"--minutes {minutes} and --steps {steps}: give one of them")
+    if minutes is not None and minutes <= 0:
+        raise typer.BadParameter(f"--minutes {minutes}: give more than 0")
+    if degree is not None and (degree % 2 or not 2 <= degree <= 16):
+        raise typer.BadParameter(f"--degree {degree}: give an even number from 2 to 16")
+    if tile % 2 or tile < 2:
+        raise typer.BadParameter(f"--tile {tile}: give an even number from 2")

@@ -1,0 +1,45 @@
+"""`shd infer`: a network fitted before, on another scan."""
+
+from pathlib import Path
+
+import typer
+
+__all__ = ["infer"]
+
+
+def infer(
+    dwi: Path = typer.Argument(help="Preprocessed diffusion scan, NIfTI (x, y, z, volume)."),
+    bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default the .bval beside the scan."),
+    bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
+    model: Path = typer.Option(..., help="The model.safetensors of a fit with the same shells."),
+    out: Path = typer.Option(..., help="Folder for the results; it appears when all are there."),
+    grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
+    mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
+    degree: int | None = typer.Option(None, help="Degree of the fODFs; 8 if the scan has directions for it."),
+    tile: int = typer.Option(8, help="Half the side of the boxes in voxels (even); smaller takes less memory."),
+    device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
+    ignore_bad_voxels: bool = typer.Option(False, help="Leave NaN and infinite voxels out of the mask."),
+    force: bool = typer.Option(False, help="Replace results in the output folder."),
+) -> None:
+    """Apply a fitted network to another scan with the same shells, without training."""
+    from shd.cli.fit import check_choices
+    from shd.cli.progress_bar import shown_progress
+    from shd.fitting.infer import infer as infer_scan
+    from shd.fitting.outputs import OutputFolder, write_fit
+    from shd.io.scans import read_scan
+
+    check_choices(None, None, degree, tile)
+    folder = OutputFolder(out, force)
+    try:
+        scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
+        with shown_progress() as report:
+            result = infer_scan(
+                scan, model, degree=degree, tile=tile, device=device, threads=threads, report=report
+            )
+        files = write_fit(folder, scan, result, {"dwi": str(dwi), "model": str(model)})
+    finally:
+        folder.discard()
+    typer.echo(f"gradients: {result.coherence.message}")
+    typer.echo(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+    typer.echo(f"look at {out / 'fit.png'}; next, for example: tckgen {out / 'wm_fod.nii.gz'} tracks.tck -seed_image MASK")

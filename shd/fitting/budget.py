@@ -1,0 +1,39 @@
+"""How long to train, and how large a network, when the user does not say."""
+
+from dataclasses import replace
+
+from shd.training.settings import FitSettings, default_device
+
+__all__ = ["default_settings", "describe"]
+
+# On two cores a fit of a few thousand voxels stops improving after one to two minutes (docs/method.md); larger scans get
+# more, since every voxel is to be seen several times.
+_SHORTEST, _LONGEST = 1.0, 10.0
+_VOXELS_PER_MINUTE = 10_000
+_CPU_WIDTH, _GPU_WIDTH = 8, 32
+
+
+def default_settings(
+    voxels: int,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    width: int | None = None,
+    device: str | None = None,
+    **others: object,
+) -> FitSettings:
+    """Return settings for a mask of `voxels` voxels on this machine; what is given is kept."""
+    device = device or default_device()
+    if minutes is None and steps is None:
+        minutes = min(_LONGEST, max(_SHORTEST, voxels / _VOXELS_PER_MINUTE))
+    if width is None:
+        width = _GPU_WIDTH if device.startswith("cuda") else _CPU_WIDTH
+    return replace(FitSettings(minutes=minutes, steps=steps, width=width, device=device), **others)  # type: ignore[arg-type]
+
+
+def describe(settings: FitSettings, voxels: int) -> str:
+    """Return in one line what will be done and where."""
+    budget = f"{settings.steps} steps" if settings.steps is not None else f"{settings.minutes:.1f} minutes"
+    place = f"{settings.threads} CPU threads" if settings.device == "cpu" else settings.device
+    precision = "bfloat16" if settings.bfloat16 else "float32"
+    return f"{voxels} voxels; training {budget} on {place} in {precision}, network of width {settings.width}"

@@ -1,0 +1,186 @@
+"""Fit the fODFs of one subject: responses, training on the scan itself, dense inference, peaks."""
+
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from shd.errors import ResponseError, ShdWarning
+from shd.fitting.budget import default_settings
+from shd.fitting.progress import Progress, Report, silent
+from shd.fodf.field import FodField
+from shd.fodf.peaks import Peaks, find_peaks
+from shd.inference.tiled import deconvolve
+from shd.io.checkpoints import read_state, write_state
+from shd.models.deconvolver import Deconvolver
+from shd.scans.coherence import CoherenceReport, gradient_coherence
+from shd.scans.normalisation import NormalisedScan, normalise
+from shd.scans.scan import Scan, without_sparse_shells
+from shd.signal.response import Response
+from shd.signal.response_estimation import estimate_responses
+from shd.sphere.harmonics import highest_degree_for
+from shd.training.settings import FitSettings
+from shd.training.subject import SubjectTraining
+
+__all__ = ["DEGREE", "Clock", "Fit", "finish", "fit", "prepare"]
+
+DEGREE = 8
+"""Degree of the fODFs written, where the scan has directions for it: what MRtrix3 writes too."""
+
+_CHECKPOINT_SECONDS = 20.0
+
+
+class Clock:
+    """Seconds a stage, between one `lap` and the next."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End a stage."""
+        now = time.perf_counter()
+        self.laps[stage] = round(now - self._last, 3)
+        self._last = now
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Everything a fit found.
+
+    fod: fODFs of all tissues (scanner axes). peaks: on the grid. history: a row a step, with the loss terms; rows where
+    the held-out voxels were scored have "held_out". seconds: time a stage.
+    """
+
+    fod: FodField
+    peaks: Peaks
+    responses: tuple[Response, ...]
+    model: Deconvolver
+    settings: FitSettings | None
+    coherence: CoherenceReport
+    history: list[dict[str, float]]
+    seconds: dict[str, float]
+
+
+def fit(
+    scan: Scan,
+    responses: tuple[Response, ...] | None = None,
+    settings: FitSettings | None = None,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    degree: int | None = None,
+    checkpoint: Path | None = None,
+    report: Report = silent,
+) -> Fit:
+    """Return the fODFs of one scan, by a network trained on that scan alone (Elaldi et al. 2024).
+
+    responses: white matter first, then isotropic tissues; estimated from the scan if None. settings: every choice, else
+    good ones for this machine with the budget `minutes` or `steps`. degree: of the fODFs, 8 or less if the scan has fewer
+    directions than unknowns. checkpoint: file from which an interrupted fit goes on, and into which it saves itself.
+    report: told the progress. The same seed and steps on the same machine give the same result.
+
+    Raises ResponseError where responses do not fit the shells or cannot be estimated, CheckpointError where `checkpoint`
+    is of another fit. Warns (ShdWarning) where the gradient directions contradict the anatomy.
+    """
+    clock = Clock()
+    scan, coherence, degree = prepare(scan, degree, report)
+    clock.lap("coherence")
+    if responses is None:
+        report(Progress("responses", 0.0))
+        signal = scan.data[scan.mask].astype(np.float32)
+        responses, _ = estimate_responses(signal, scan.gradients, scan.mask)
+    responses = _ordered(responses)
+    clock.lap("responses")
+    if settings is None:
+        settings = default_settings(int(scan.mask.sum()), minutes=minutes, steps=steps)
+    torch.set_num_threads(settings.threads)
+    report(Progress("first estimate", 0.0))
+    normalised = normalise(scan)
+    training = SubjectTraining(normalised, responses, settings)
+    if checkpoint is not None and checkpoint.exists():
+        training.load_state(*read_state(checkpoint))
+    clock.lap("first estimate")
+    _train(training, checkpoint, report)
+    clock.lap("training")
+    model = training.best_model()
+    fod, peaks = finish(model, normalised, responses, degree, settings.tile, report, clock)
+    return Fit(fod, peaks, responses, model, settings, coherence, training.history, clock.laps)
+
+
+def prepare(scan: Scan, degree: int | None, report: Report = silent) -> tuple[Scan, CoherenceReport, int]:
+    """Return the scan without shells too sparse to use, what its gradients' coherence says, and the degree to write."""
+    report(Progress("gradient check", 0.0))
+    scan = without_sparse_shells(scan)
+    coherence = gradient_coherence(scan)
+    if not coherence.consistent:
+        warnings.warn(coherence.message, ShdWarning, stacklevel=3)
+    if degree is None:
+        weighted = sum(len(shell.volumes) for shell in scan.gradients.weighted_shells)
+        degree = highest_degree_for(weighted, DEGREE)
+        if degree < DEGREE:
+            warnings.warn(
+                f"{weighted} directions for the {(DEGREE + 1) * (DEGREE + 2) // 2} unknowns of degree {DEGREE}: "
+                f"fODFs of degree {degree} are written; give --degree to have another",
+                ShdWarning,
+                stacklevel=3,
+            )
+    return scan, coherence, degree
+
+
+def finish(
+    model: Deconvolver,
+    scan: NormalisedScan,
+    responses: tuple[Response, ...],
+    degree: int,
+    tile: int,
+    report: Report,
+    clock: Clock,
+) -> tuple[FodField, Peaks]:
+    """Return fODFs of every masked voxel and their peaks on the grid."""
+    done = 0
+
+    def advance(voxels: int) -> None:
+        nonlocal done
+        done += voxels
+        report(Progress("inference", done / len(scan.b0)))
+
+    report(Progress("inference", 0.0))
+    fod = deconvolve(model, scan, responses, degree=degree, core=2 * tile, halo=tile, on_tile=advance)
+    clock.lap("inference")
+    report(Progress("peaks", 0.0))
+    peaks = find_peaks(fod.wm[fod.mask]).on_grid(fod.mask)
+    clock.lap("peaks")
+    return fod, peaks
+
+
+def _train(training: SubjectTraining, checkpoint: Path | None, report: Report) -> None:
+    """Train to the end of the budget, validating at even parts of it and saving every so often."""
+    between = 1.0 / training.settings.validations
+    next_validation, saved = training.progress + between, time.monotonic()
+    if not training.history:  # the untrained network, which is the first estimate, is the one to beat
+        training.history.append({"step": 0, "seconds": 0.0, "held_out": training.validate()})
+    while training.progress < 1.0:
+        row: dict[str, Any] = training.step()
+        if training.progress >= next_validation:
+            row["held_out"] = training.validate()
+            next_validation += between
+        training.history.append({"step": training.steps_done, "seconds": training.seconds, **row})
+        report(Progress("training", min(training.progress, 1.0), row))
+        if checkpoint is not None and time.monotonic() - saved > _CHECKPOINT_SECONDS:
+            write_state(checkpoint, *training.state())
+            saved = time.monotonic()
+
+
+def _ordered(responses: tuple[Response, ...]) -> tuple[Response, ...]:
+    """Return white matter first. Raises ResponseError where it is missing."""
+    white = tuple(r for r in responses if r.tissue == "wm")
+    if len(white) != 1:
+        raise ResponseError(
+            f"{len(white)} white-matter responses among {len(responses)}; give exactly one, or none to have it estimated"
+        )
+    return white + tuple(r for r in responses if r.tissue != "wm")

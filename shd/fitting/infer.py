@@ -1,0 +1,55 @@
+"""Apply a network fitted before to another scan of the same protocol."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from shd.errors import ResponseError
+from shd.fitting.fit import Fit, Clock, finish, prepare
+from shd.fitting.progress import Report, silent
+from shd.io.checkpoints import read_model
+from shd.scans.normalisation import normalise
+from shd.scans.scan import Scan
+from shd.training.settings import default_device
+
+__all__ = ["infer"]
+
+_SHELL_TOLERANCE = 80.0  # s/mm²: MRtrix3's own
+
+
+def infer(
+    scan: Scan,
+    model: Path | str,
+    *,
+    degree: int | None = None,
+    tile: int = 8,
+    device: str | None = None,
+    threads: int | None = None,
+    report: Report = silent,
+) -> Fit:
+    """Return the fODFs of a scan by the network in `model`, with the responses it was trained with.
+
+    The scan must have the shells of the training scan (within 80 s/mm²); its directions may be others. Because responses
+    are shared, amplitudes compare between scans of one scanner and protocol. Raises ResponseError for other shells,
+    CheckpointError for a file that holds no model.
+    """
+    clock = Clock()
+    network, responses = read_model(model, device or default_device())
+    scan, coherence, degree = prepare(scan, degree, report)
+    _check_shells(responses[0].bvalues.tolist(), [shell.bvalue for shell in scan.gradients.shells], model)
+    clock.lap("coherence")
+    if threads:
+        torch.set_num_threads(threads)
+    normalised = normalise(scan)
+    fod, peaks = finish(network, normalised, responses, degree, tile, report, clock)
+    return Fit(fod, peaks, responses, network, None, coherence, [], clock.laps)
+
+
+def _check_shells(trained: Sequence[float], given: Sequence[float], model: Path | str) -> None:
+    same = len(trained) == len(given)
+    if not same or any(abs(a - b) > _SHELL_TOLERANCE for a, b in zip(trained, given, strict=True)):
+        raise ResponseError(
+            f"{model}: trained for b = {', '.join(f'{b:.0f}' for b in trained)} but the scan has "
+            f"b = {', '.join(f'{b:.0f}' for b in given)}; fit this scan itself (shd fit)"
+        )

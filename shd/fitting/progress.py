@@ -1,0 +1,22 @@
+"""How a long computation tells the outside what it is doing, without printing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Progress", "Report", "silent"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """stage: what is being done. done: part of it, 0 to 1. values: numbers worth showing, such as loss terms."""
+
+    stage: str
+    done: float
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+Report = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Ignore the progress."""

@@ -1,0 +1,84 @@
+"""Models and training states as safetensors: numbers and plain JSON, nothing that can run code."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from shd._version import __version__
+from shd.errors import CheckpointError
+from shd.io.atomic import whole_file
+from shd.models.config import ModelConfig
+from shd.models.deconvolver import Deconvolver
+from shd.signal.response import Response
+
+__all__ = ["read_model", "read_state", "write_model", "write_state"]
+
+
+def write_model(path: str | Path, model: Deconvolver, responses: tuple[Response, ...]) -> None:
+    """Write weights, configuration and the responses they were trained with; the file appears whole."""
+    description = {
+        "config": asdict(model.config),
+        "responses": [
+            {"tissue": r.tissue, "bvalues": r.bvalues.tolist(), "coefficients": r.coefficients.tolist()}
+            for r in responses
+        ],
+    }
+    _write(path, model.state_dict(), "model", description)
+
+
+def read_model(path: str | Path, device: str = "cpu") -> tuple[Deconvolver, tuple[Response, ...]]:
+    """Return the model, ready for inference, and its responses.
+
+    Raises CheckpointError where the file is no model of shd's or its weights do not fit its configuration.
+    """
+    tensors, description = _read(path, "model")
+    config = {name: tuple(v) if isinstance(v, list) else v for name, v in description["config"].items()}
+    try:
+        model = Deconvolver(ModelConfig(**config))
+        model.load_state_dict(tensors)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: written by shd {description['version']}, does not fit shd {__version__} ({error}); fit again"
+        ) from error
+    responses = tuple(
+        Response(r["tissue"], np.array(r["bvalues"]), np.array(r["coefficients"])) for r in description["responses"]
+    )
+    return model.to(device).eval(), responses
+
+
+def write_state(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
+    """Write what another process needs to go on training; the file appears whole."""
+    _write(path, tensors, "training state", description)
+
+
+def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return what `write_state` was given. Raises CheckpointError where the file cannot be read."""
+    return _read(path, "training state")
+
+
+def _write(path: str | Path, tensors: Mapping[str, Tensor], kind: str, description: Mapping[str, Any]) -> None:
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    text = json.dumps({"kind": kind, "version": __version__, **description})
+    with whole_file(path) as partial:
+        save_file(plain, partial, metadata={"shd": text})
+
+
+def _read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            text = (file.metadata() or {}).get("shd", "{}")
+            tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); give a file that shd wrote") from error
+    description = json.loads(text)
+    if description.get("kind") != kind:
+        raise CheckpointError(f"{path}: holds {description.get('kind', 'no data of shd')}, not a {kind}")
+    return tensors, description
