@@ -1,8 +1,8 @@
 """How well rotations commute: graph filters by kernel width and nside, then whole networks.
 
 Signals are even and band-limited, so that their rotation is exact: coefficients c, rotated Dc, sampled on the grid Sc.
-Filters: ‖h(L)·S·Dc − S·D·S⁺·h(L)·Sc‖ / ‖h(L)·S·Dc‖, for random Chebyshev filters h of order 5. Networks: the same for the
-harmonic coefficients of their output (degree 2 to 8, what a user receives of the fODF); every voxel is turned alike.
+Filters: ‖h(L)·S·Dc − S·D·S⁺·h(L)·Sc‖ / ‖h(L)·S·Dc‖, for random Chebyshev filters h of order 5. Networks (random): the
+same for the harmonic coefficients of their fODF, degree 2 to 8; every voxel is turned alike.
 """
 
 import sys

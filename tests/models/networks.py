@@ -50,7 +50,7 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 def settled(module: nn.Module, passes: Callable[[], object], count: int = 30) -> nn.Module:
     """Give biases, gains and heads random values, run passes in training mode, return the module in evaluation mode.
 
-    Thirty passes bring the running statistics to what the features are: an unsettled deep network would amplify rounding.
+    Thirty passes bring the running statistics to what the features are: an unsettled network would amplify rounding.
     """
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
