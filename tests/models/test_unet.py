@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from shd.models.unet import UNet
+from tests.models.networks import CONFIGS, config, grid_for, some_features, some_mask
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_features_come_back_at_the_finest_level_zero_outside_the_mask(name):
+    shape = CONFIGS[name]
+    grid = grid_for(shape)
+    mask = some_mask(grid, torch.float32)
+    net = UNet(shape)
+    y = net(some_features(shape, grid, torch.float32), mask)
+    assert y.shape == (*some_features(shape, grid, torch.float32).shape[:-1], shape.width)
+    assert net.output_channels == shape.width
+    outside = mask[..., 0] == 0
+    assert not y[:, outside].any() and y[:, ~outside].any()
+
+
+def test_widths_double_and_stages_mirror_each_other():
+    net = UNet(config(nside=8, levels=4, width=3, convolutions=2))
+    down = [[block.convolution.weight.shape[-1] for block in stage] for stage in net.down]
+    up = [[block.convolution.weight.shape[2:] for block in stage] for stage in net.up]
+    assert down == [[3, 3], [6, 6], [12, 12], [24, 24]]
+    assert [tuple(map(tuple, stage)) for stage in up] == [
+        ((24 + 12, 12), (12, 12)),
+        ((12 + 6, 6), (6, 6)),
+        ((6 + 3, 3), (3, 3)),
+    ]
+
+
+def test_the_coarse_levels_carry_a_change_far():
+    """Without pooling, ten 3×3×3 convolutions would carry a voxel's change ten voxels."""
+    shape = config(nside=4, levels=3, spatial_poolings=2)
+    net, mask = UNet(shape).eval(), torch.ones(1, 16, 4, 4, 1)
+    x = some_features(shape, (1, 16, 4, 4), torch.float32)
+    other = x.clone()
+    other[:, :, 0, 0, 0] += 1
+    with torch.no_grad():
+        reach = (net(x, mask) - net(other, mask)).abs().amax(dim=(0, 1, 3, 4, 5)) > 0
+    assert reach[:12].all()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_equal_seeds_give_equal_networks(seed):
+    torch.manual_seed(seed)
+    first = UNet(config())
+    torch.manual_seed(seed)
+    second = UNet(config())
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import nnls
+
+from shd.graphs.hemisphere import symmetry_permutations, vertex_directions
+from shd.scans import first_estimate
+from shd.scans.first_estimate import SCALES, estimate_scan, first_estimator
+from shd.scans.normalisation import normalise
+from shd.scans.scan import Scan
+from shd.signal.forward_model import forward_model
+from shd.signal.gradients import Gradients
+from shd.simulation.protocols import CLINICAL, HARDI, RESEARCH, protocol_gradients
+from shd.simulation.tissues import B0_INTENSITY, CSF, GREY_MATTER, WHITE_MATTER, tissue_responses
+from shd.sphere.directions import axial_angle, half_sphere
+
+VERTICES = vertex_directions(8)
+SPACING = 7.3  # degrees between neighbouring vertices at nside 8
+
+
+def set_up(protocol, tissues=3):
+    gradients = protocol_gradients(protocol)
+    responses = tissue_responses(np.array([s.bvalue for s in gradients.shells]))[:tissues]
+    return gradients, responses
+
+
+def fibres(gradients, axes):
+    signal = WHITE_MATTER.signal(gradients.bvalues[None], axes @ gradients.directions.T)
+    return (signal / B0_INTENSITY).astype(np.float32)
+
+
+@pytest.mark.parametrize(("protocol", "tissues"), [(RESEARCH, 3), (HARDI, 1)], ids=["multi-shell", "one shell"])
+def test_a_fibre_without_noise_peaks_at_the_nearest_vertex(protocol, tissues):
+    gradients, responses = set_up(protocol, tissues)
+    axes = half_sphere(60)
+    found = first_estimator(responses, gradients, VERTICES)(torch.from_numpy(fibres(gradients, axes))).numpy()
+    peaks = VERTICES[found[: len(VERTICES)].argmax(0)]
+    nearest = VERTICES[np.abs(axes @ VERTICES.T).argmax(1)]
+    assert np.mean(axial_angle(peaks, nearest) < 1e-6) > 0.7
+    assert axial_angle(peaks, axes).max() < 1.2 * SPACING
+
+
+def test_few_directions_still_find_the_fibre():
+    gradients, responses = set_up(CLINICAL, 1)
+    axes = half_sphere(60)
+    found = first_estimator(responses, gradients, VERTICES)(torch.from_numpy(fibres(gradients, axes))).numpy()
+    assert np.median(axial_angle(VERTICES[found.argmax(0)], axes)) < SPACING
+
+
+def test_pure_tissues_are_told_apart():
+    gradients, responses = set_up(RESEARCH)
+    balls = [tissue.signal(gradients.bvalues) / B0_INTENSITY for tissue in (GREY_MATTER, CSF)]
+    signal = np.concatenate([fibres(gradients, np.array([[0.48, -0.6, 0.64]])), np.stack(balls).astype(np.float32)])
+    found = first_estimator(responses, gradients, VERTICES)(torch.from_numpy(signal)).numpy()
+    parts = np.stack([found[: len(VERTICES)].mean(0), *found[len(VERTICES) :]])
+    np.testing.assert_allclose(parts, np.eye(3), atol=0.12)
+    np.testing.assert_allclose(parts.sum(0), 1, atol=0.05)
+    assert found.min() >= 0
+
+
+def test_the_iteration_converges_to_the_exact_non_negative_least_squares(monkeypatch):
+    """Scipy's active sets on the same weighted, ridged problem; the default stops long before it converges."""
+    monkeypatch.setattr(first_estimate, "_ITERATIONS", 1000)
+    gradients, responses = set_up(RESEARCH)
+    vertices = vertex_directions(2)
+    model = forward_model(responses, gradients, vertices)
+    scale = np.concatenate([np.full(24, 24**0.5), np.ones(2)])
+    columns = np.concatenate([model.wm, model.isotropic], axis=1) * scale
+    weight = np.zeros(len(gradients.bvalues))
+    weight[gradients.shells[0].volumes] = 1 / 6
+    weight[6:] = 1 / 120
+    design = np.concatenate([np.sqrt(weight)[:, None] * columns, np.sqrt(1e-5) * np.eye(26)])
+    estimator = first_estimator(responses, gradients, vertices)
+    generator = np.random.default_rng(0)
+    signal = fibres(gradients, half_sphere(12)) + generator.normal(0, 0.05, (12, 126)).astype(np.float32)
+    found = estimator(torch.from_numpy(signal)).numpy() / scale[:, None]
+    for ours, values in zip(found.T, signal, strict=True):
+        target = np.concatenate([np.sqrt(weight) * values, np.zeros(26)])
+        best = nnls(design, target)[1]
+        assert np.linalg.norm(design @ ours - target) < 1.02 * best
+
+
+def test_turning_the_gradients_by_the_grids_symmetries_turns_the_estimate():
+    gradients, responses = set_up(RESEARCH)
+    vertices = vertex_directions(4)
+    signal = torch.rand(5, 126, generator=torch.Generator().manual_seed(0))
+    still = first_estimator(responses, gradients, vertices)(signal)
+    for matrix, permutation in symmetry_permutations(4):
+        turned = Gradients(gradients.bvalues, gradients.directions @ matrix.T, gradients.shells)
+        found = first_estimator(responses, turned, vertices)(signal)
+        source = torch.from_numpy(np.concatenate([permutation, [96, 97]]))
+        assert float((found - still[source]).abs().max() / still.max()) < 1e-3
+
+
+def test_a_scans_estimates_do_not_depend_on_the_block():
+    gradients, responses = set_up(RESEARCH)
+    vertices, generator = vertex_directions(2), np.random.default_rng(0)
+    data = generator.uniform(100, 1000, (3, 4, 2, 126)).astype(np.float32)
+    scan = normalise(Scan(data, np.eye(4), gradients, generator.random((3, 4, 2)) < 0.8))
+    whole = estimate_scan(scan, responses, vertices)
+    assert whole.shape == (len(scan.signal), SCALES, 26)
+    parts = estimate_scan(scan, responses, vertices, block=5)
+    np.testing.assert_allclose(whole, parts, rtol=2e-3, atol=2e-3)
+    direct = first_estimator(responses, gradients, vertices)(torch.from_numpy(scan.signal)).T.numpy()
+    np.testing.assert_allclose(whole[:, 0], direct, rtol=2e-3, atol=2e-3)
