@@ -6,6 +6,7 @@ isotropic tissues (the problem of Jeurissen et al. 2014, with vertices in place 
 section 5.2) needs one fixed matrix for all voxels, so a block of voxels is a few matrix products on any device.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,8 +88,12 @@ def estimate_scan(
     vertices: Float[np.ndarray, "vertex 3"],
     device: torch.device | str = "cpu",
     block: int = 4096,
+    on_block: Callable[[int], None] = lambda voxels: None,
 ) -> Float16[np.ndarray, "voxel scale unknown"]:
-    """Return the first estimates of every voxel of a scan at both scales, in half precision, `block` voxels at a time."""
+    """Return the first estimates of every voxel of a scan at both scales, in half precision, `block` voxels at a time.
+
+    on_block: told how many voxels each block finished.
+    """
     estimator = first_estimator(responses, scan.gradients, vertices, device)
     out = np.empty((len(scan.signal), SCALES, len(vertices) + len(responses) - 1), dtype=np.float16)
     for start in range(0, len(scan.signal), block):
@@ -96,4 +101,5 @@ def estimate_scan(
         for scale, signal in enumerate((scan.signal[rows], neighbourhood_mean(scan, rows))):
             estimates = estimator(torch.from_numpy(signal).to(device))
             out[rows, scale] = estimates.T.half().cpu().numpy()
+        on_block(len(rows))
     return out

@@ -45,7 +45,7 @@ class FitSettings:
     held_out: float = 0.05
     validations: int = 12
     degree: int = 8
-    normalisation: str = "batch"
+    normalisation: str = "voxel"
     kernel: int = 3
     spatial_poolings: int = 1
     levels: int = 4

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from shd.scans.features import feature_count, spherical_features
 from shd.scans.first_estimate import estimate_scan
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import random_tile, tile_rows, tile_shape
-from shd.signal.forward_model import forward_model
+from shd.signal.forward_model import ForwardModel, forward_model
 from shd.signal.response import Response
 from shd.training.losses.objective import Objective
 from shd.training.schedule import learning_rate_factor
@@ -25,15 +26,24 @@ from shd.training.settings import FitSettings
 
 __all__ = ["SubjectTraining"]
 
+_LEAST_VARIANCE = 1e-6  # of S/S₀, a signal-to-noise ratio of 1000: simulations without noise must not divide by zero
+
 
 class SubjectTraining:
     """Network, optimiser and data of one fit.
 
     `step` trains on one batch of tiles and returns the loss terms; `validate` scores the averaged weights on the held-out
     voxels and remembers the best. `state` and `load_state` carry everything that another process needs to go on.
+    on_estimate: told how many voxels each block of the first estimate finished, while the object is made.
     """
 
-    def __init__(self, scan: NormalisedScan, responses: tuple[Response, ...], settings: FitSettings) -> None:
+    def __init__(
+        self,
+        scan: NormalisedScan,
+        responses: tuple[Response, ...],
+        settings: FitSettings,
+        on_estimate: Callable[[int], None] = lambda voxels: None,
+    ) -> None:
         self.scan, self.settings = scan, settings
         device = torch.device(settings.device)
         self.device = device
@@ -54,10 +64,13 @@ class SubjectTraining:
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.best_loss = float("inf")
         self.features = spherical_features(scan.gradients, vertices, device)
-        self.estimates = estimate_scan(scan, responses, vertices, device)
+        self.estimates = estimate_scan(scan, responses, vertices, device, on_block=on_estimate)
         weighted = torch.from_numpy(np.concatenate([s.volumes for s in scan.gradients.shells[1:]])).to(device)
         forward = forward_model(responses, scan.gradients, vertices).to(device)
-        self.objective = Objective(forward, vertices, weighted, settings.weights, settings.degree)
+        self.noise_variance = self._residual_variance(forward, weighted)
+        self.objective = Objective(
+            forward, vertices, weighted, settings.weights, settings.degree, self.noise_variance
+        )
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -78,6 +91,15 @@ class SubjectTraining:
             return self.steps_done / self.settings.steps
         assert self.settings.minutes is not None
         return self.seconds / (60 * self.settings.minutes)
+
+    def _residual_variance(self, forward: ForwardModel, weighted: Tensor, voxels: int = 4096) -> float:
+        """Return the variance that the voxel-wise estimate leaves unexplained: the noise, but for what it overfits."""
+        rows = np.linspace(0, len(self.estimates) - 1, min(voxels, len(self.estimates))).astype(int)
+        estimates = torch.from_numpy(self.estimates[rows, 0]).to(self.device).float()
+        vertices = forward.wm.shape[1]
+        predicted = forward(estimates[:, :vertices].T, estimates[:, vertices:])
+        measured = torch.from_numpy(self.scan.signal[rows]).to(self.device).T
+        return max(float((predicted - measured)[weighted].square().mean()), _LEAST_VARIANCE)
 
     def _draw(self, count: int) -> Int[np.ndarray, "tile tx ty tz"]:
         tiles = (random_tile(self.scan.rows, self.voxels, self.shape, self.generator) for _ in range(count))
@@ -106,7 +128,6 @@ class SubjectTraining:
         terms = self._terms(self.model, self._draw(self.settings.batch), held_out=False)
         self.optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         self._update_average()
         self.steps_done += 1
