@@ -29,8 +29,18 @@ class CheckpointError(ShdError):
 
 
 class ResourceError(ShdError):
-    """The machine has not enough memory for what was asked."""
+    """The machine has not the memory or the device for what was asked."""
 
 
 class ShdWarning(UserWarning):
     """Something the user should look at, though the result can be computed."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether Python, NumPy or torch ran out of memory; torch, slow to load, is known by its names."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "not enough memory" in str(error)
+        or "can't allocate memory" in str(error)
+    )

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import typer
 
+from shd.cli.messages import tell
+from shd.cli.results import announce, output_folder, paths_of
+
 __all__ = ["fit"]
 
 
@@ -17,8 +20,8 @@ def fit(
     wm: Path | None = typer.Option(None, help="White-matter response (MRtrix text); estimated if not given."),
     gm: Path | None = typer.Option(None, help="Grey-matter response, with --wm."),
     csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
-    minutes: float | None = typer.Option(None, min=0.0, help="Training time; by default 1 to 10, by the size of the mask."),
-    steps: int | None = typer.Option(None, min=1, help="Training steps instead of minutes: the same result every time."),
+    minutes: float | None = typer.Option(None, min=0.0, help="Training time; by default 1 to 10, by the mask's size."),
+    steps: int | None = typer.Option(None, min=1, help="Training steps in place of minutes: the same result always."),
     degree: int | None = typer.Option(None, help="Degree of the fODFs; 8 if the scan has directions for it."),
     width: int | None = typer.Option(None, min=1, help="Channels of the network; by default 8 on a CPU, 32 on a GPU."),
     tile: int = typer.Option(8, help="Side of the training tiles in voxels (even); smaller takes less memory."),
@@ -31,33 +34,28 @@ def fit(
     """Fit the fODFs of one scan: a network is trained on the scan itself, then applied to every voxel of the mask."""
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.budget import default_settings, describe
+    from shd.fitting.device import usable_device
     from shd.fitting.fit import fit as fit_scan
-    from shd.fitting.outputs import OutputFolder, write_fit
+    from shd.fitting.outputs import write_fit
     from shd.io.responses import read_given_responses
     from shd.io.scans import read_scan
 
     check_choices(minutes, steps, degree, tile)
-    folder = OutputFolder(out, force)
-    try:
+    device = usable_device(device)
+    others = {"tile": tile, "seed": seed} | ({"threads": threads} if threads else {})
+    inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, wm=wm, gm=gm, csf=csf)
+    with output_folder(out, force) as folder:
         scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
         responses = read_given_responses({"wm": wm, "gm": gm, "csf": csf}, scan)
         voxels = int(scan.mask.sum())
-        others = {"tile": tile, "seed": seed} | ({"threads": threads} if threads else {})
         settings = default_settings(voxels, minutes=minutes, steps=steps, width=width, device=device, **others)
-        typer.echo(describe(settings, voxels))
+        tell(describe(settings, voxels))
         if folder.checkpoint.exists():
-            typer.echo(f"going on with the interrupted fit in {folder.partial}")
+            tell(f"going on with the interrupted fit in {folder.partial}")
         with shown_progress() as report:
-            result = fit_scan(
-                scan, responses, settings, degree=degree, checkpoint=folder.checkpoint, report=report
-            )
-        inputs = {name: str(path) for name, path in {"dwi": dwi, "bval": bval, "bvec": bvec, "grad": grad, "mask": mask}.items() if path}
-        files = write_fit(folder, scan, result, inputs)
-    finally:
-        folder.discard()
-    typer.echo(f"gradients: {result.coherence.message}")
-    typer.echo(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
-    typer.echo(f"look at {out / 'fit.png'}; next, for example: tckgen {out / 'wm_fod.nii.gz'} tracks.tck -seed_image MASK")
+            result = fit_scan(scan, responses, settings, degree=degree, checkpoint=folder.checkpoint, report=report)
+            files = write_fit(folder, scan, result, inputs, report)
+    announce(result, files, out)
 
 
 def check_choices(minutes: float | None, steps: int | None, degree: int | None, tile: int) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import typer
 
+from shd.cli.results import announce, output_folder, paths_of
+
 __all__ = ["infer"]
 
 
@@ -25,21 +27,17 @@ def infer(
     """Apply a fitted network to another scan with the same shells, without training."""
     from shd.cli.fit import check_choices
     from shd.cli.progress_bar import shown_progress
+    from shd.fitting.device import usable_device
     from shd.fitting.infer import infer as infer_scan
-    from shd.fitting.outputs import OutputFolder, write_fit
+    from shd.fitting.outputs import write_fit
     from shd.io.scans import read_scan
 
     check_choices(None, None, degree, tile)
-    folder = OutputFolder(out, force)
-    try:
+    device = usable_device(device)
+    inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, model=model)
+    with output_folder(out, force) as folder:
         scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
         with shown_progress() as report:
-            result = infer_scan(
-                scan, model, degree=degree, tile=tile, device=device, threads=threads, report=report
-            )
-        files = write_fit(folder, scan, result, {"dwi": str(dwi), "model": str(model)})
-    finally:
-        folder.discard()
-    typer.echo(f"gradients: {result.coherence.message}")
-    typer.echo(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
-    typer.echo(f"look at {out / 'fit.png'}; next, for example: tckgen {out / 'wm_fod.nii.gz'} tracks.tck -seed_image MASK")
+            result = infer_scan(scan, model, degree=degree, tile=tile, device=device, threads=threads, report=report)
+            files = write_fit(folder, scan, result, inputs, report)
+    announce(result, files, out)

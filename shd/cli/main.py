@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from shd._version import __version__
 from shd.cli.fit import fit
 from shd.cli.infer import infer
+from shd.cli.messages import complain
 from shd.cli.response import response
-from shd.errors import ShdError, ShdWarning
+from shd.errors import ShdError, ShdWarning, is_out_of_memory
 
 __all__ = ["app", "run"]
 
@@ -63,28 +62,13 @@ def run(arguments: Sequence[str] | None = None) -> None:
         with _warnings_in_one_line():
             app(args=arguments, prog_name="shd")
     except ShdError as error:
-        _say("error", "bold red", str(error))
+        complain("error", "bold red", str(error))
         sys.exit(2)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-        _say("error", "bold red", OUT_OF_MEMORY)
+        complain("error", "bold red", OUT_OF_MEMORY)
         sys.exit(2)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Tell lack of memory from a bug; torch's own class is known by name, because torch is slow to import."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "not enough memory" in str(error)
-        or "can't allocate memory" in str(error)
-    )
-
-
-def _say(label: str, style: str, message: str) -> None:
-    """Write one unwrapped line to stderr; the message is plain text, so brackets in it are not markup."""
-    Console(stderr=True).print(Text.assemble((f"{label}: ", style), message), soft_wrap=True, highlight=False)
 
 
 @contextmanager
@@ -93,7 +77,7 @@ def _warnings_in_one_line() -> Iterator[None]:
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **rest: Any) -> None:
         if issubclass(category, ShdWarning):
-            _say("warning", "yellow", str(message))
+            complain("warning", "yellow", str(message))
         else:
             shown_before(message, category, *place, **rest)
 

@@ -1,38 +1,76 @@
-"""Progress on the terminal: one bar a stage, with the numbers worth watching."""
+"""Progress on stderr: one bar a stage on a terminal, now and then a line in a file or a pipe."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from shd.fitting.progress import Progress as State
 from shd.fitting.progress import Report
 
 __all__ = ["shown_progress"]
 
+_SECONDS_BETWEEN_LINES = 30.0
+
 
 @contextmanager
 def shown_progress() -> Iterator[Report]:
-    """Give a report function that draws on stderr while the block runs."""
+    """Give a report function that shows progress on stderr while the block runs."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with _bars(console) as report:
+            yield report
+    else:
+        yield _lines(console)
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Report]:
+    """Draw a bar a stage; it pulses until the stage says how far it is."""
     columns = (
-        TextColumn("{task.description:>15}"),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description}", table_column=Column(min_width=14, no_wrap=True, justify="right")),
+        BarColumn(bar_width=min(24, max(console.width - 40, 4))),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[values]}"),
+        TextColumn("{task.fields[values]}", table_column=Column(no_wrap=True)),
     )
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
+    with Progress(*columns, console=console, refresh_per_second=4) as bars:
         tasks: dict[str, TaskID] = {}
+
+        def finish() -> None:
+            for task in tasks.values():
+                bars.update(task, total=1.0, completed=1.0)
+                bars.stop_task(task)
 
         def report(state: State) -> None:
             if state.stage not in tasks:
-                for earlier in tasks.values():
-                    bars.update(earlier, completed=1.0)
-                tasks[state.stage] = bars.add_task(state.stage, total=1.0, values="")
-            values = "  ".join(f"{name} {value:.3g}" for name, value in state.values.items())
-            bars.update(tasks[state.stage], completed=state.done, values=values)
+                finish()
+                tasks[state.stage] = bars.add_task(state.stage, total=None, values="")
+            total = 1.0 if state.done > 0 else None
+            bars.update(tasks[state.stage], total=total, completed=state.done, values=_values(state))
 
         yield report
-        for task in tasks.values():
-            bars.update(task, completed=1.0)
+        finish()
+
+
+def _lines(console: Console) -> Report:
+    """Write a line where a stage begins, and while it lasts one every half minute."""
+    stage, last = "", 0.0
+
+    def report(state: State) -> None:
+        nonlocal stage, last
+        now = time.monotonic()
+        if state.stage == stage and now - last < _SECONDS_BETWEEN_LINES:
+            return
+        share = f" {100 * state.done:.0f} %  {_values(state)}" if state.stage == stage else ""
+        stage, last = state.stage, now
+        console.print(f"{stage}{share}".rstrip(), soft_wrap=True, markup=False, highlight=False)
+
+    return report
+
+
+def _values(state: State) -> str:
+    return "  ".join(f"{name} {value:.3g}" for name, value in state.values.items())

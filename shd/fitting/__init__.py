@@ -1,7 +1,9 @@
 """One subject from scan to results, out of the parts of the other folders.
 
 - `budget`   how long and with how large a network to fit on this machine
+- `device`   where to compute
 - `fit`      `shd.fit`: responses, training, inference, peaks
 - `infer`    `shd.infer`: a trained network on another scan
-- `outputs`  the files of a result, written as one folder that appears whole
+- `outputs`  the files of a result; `record` its run.json; `output_folder` where they appear whole
+- `progress` how all this tells the outside what it is doing
 """

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float16
 
-from shd.errors import ResponseError, ShdWarning
+from shd.errors import CheckpointError, ResourceError, ResponseError, ShdWarning, is_out_of_memory
 from shd.fitting.budget import default_settings
-from shd.fitting.progress import Progress, Report, silent
+from shd.fitting.device import usable_device
+from shd.fitting.progress import Progress, Report, counted, silent
 from shd.fodf.field import FodField
 from shd.fodf.peaks import Peaks, find_peaks
 from shd.inference.tiled import deconvolve
@@ -22,7 +24,7 @@ from shd.scans.normalisation import NormalisedScan, normalise
 from shd.scans.scan import Scan, without_sparse_shells
 from shd.signal.response import Response
 from shd.signal.response_estimation import estimate_responses
-from shd.sphere.harmonics import highest_degree_for
+from shd.sphere.harmonics import coefficient_count, highest_degree_for
 from shd.training.settings import FitSettings
 from shd.training.subject import SubjectTraining
 
@@ -31,7 +33,11 @@ __all__ = ["DEGREE", "Clock", "Fit", "finish", "fit", "prepare"]
 DEGREE = 8
 """Degree of the fODFs written, where the scan has directions for it: what MRtrix3 writes too."""
 
-_CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_SECONDS = 20.0
+"""Longest training that an interruption can lose."""
+
+# A halo of 8 voxels makes tiles agree with a whole-volume pass to rounding, one of 4 to 1e-3, one of 2 no more.
+_HALO = 8
 
 
 class Clock:
@@ -79,36 +85,53 @@ def fit(
 ) -> Fit:
     """Return the fODFs of one scan, by a network trained on that scan alone (Elaldi et al. 2024).
 
-    responses: white matter first, then isotropic tissues; estimated from the scan if None. settings: every choice, else
-    good ones for this machine with the budget `minutes` or `steps`. degree: of the fODFs, 8 or less if the scan has fewer
-    directions than unknowns. checkpoint: file from which an interrupted fit goes on, and into which it saves itself.
-    report: told the progress. The same seed and steps on the same machine give the same result.
+    responses: white matter first, then isotropic tissues; estimated from the scan if None. settings: every choice,
+    else good ones for this machine with the budget `minutes` or `steps`. degree: of the fODFs, 8 or less if the scan
+    has fewer directions than unknowns. checkpoint: file from which an interrupted fit goes on, and into which it saves
+    itself. report: told the progress. The same seed and steps on the same machine give the same result, interrupted or
+    not.
 
-    Raises ResponseError where responses do not fit the shells or cannot be estimated, CheckpointError where `checkpoint`
-    is of another fit. Warns (ShdWarning) where the gradient directions contradict the anatomy.
+    Raises ResponseError where responses do not fit the shells or cannot be estimated, CheckpointError where
+    `checkpoint` is of another fit, ResourceError where memory or the device asked for is missing, ValueError for
+    settings together with another budget and for an odd degree. Warns (ShdWarning) where the gradient directions
+    contradict the anatomy.
     """
+    if settings is not None and (minutes is not None or steps is not None):
+        raise ValueError(f"settings with their own budget, and minutes {minutes}, steps {steps}; give one of them")
+    if settings is not None:
+        usable_device(settings.device)
     clock = Clock()
     scan, coherence, degree = prepare(scan, degree, report)
     clock.lap("coherence")
     if responses is None:
         report(Progress("responses", 0.0))
-        signal = scan.data[scan.mask].astype(np.float32)
-        responses, _ = estimate_responses(signal, scan.gradients, scan.mask)
+        responses, _ = estimate_responses(scan.intensities(np.argwhere(scan.mask)), scan.gradients, scan.mask)
     responses = _ordered(responses)
     clock.lap("responses")
     if settings is None:
         settings = default_settings(int(scan.mask.sum()), minutes=minutes, steps=steps)
     torch.set_num_threads(settings.threads)
-    report(Progress("first estimate", 0.0))
     normalised = normalise(scan)
-    training = SubjectTraining(normalised, responses, settings)
+    training = SubjectTraining(
+        normalised, responses, settings, on_estimate=counted("first estimate", len(normalised.b0), report)
+    )
     if checkpoint is not None and checkpoint.exists():
-        training.load_state(*read_state(checkpoint))
+        _resume(training, checkpoint)
     clock.lap("first estimate")
-    _train(training, checkpoint, report)
+    try:
+        _train(training, checkpoint, report)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"training on tiles of {settings.tile} voxels a side does not fit into memory; use smaller ones, such as "
+            f"--tile {max(settings.tile // 2 // 2 * 2, 2)}, or a narrower network than --width {settings.width}"
+        ) from error
     clock.lap("training")
     model = training.best_model()
-    fod, peaks = finish(model, normalised, responses, degree, settings.tile, report, clock)
+    fod, peaks = finish(
+        model, normalised, responses, degree, settings.tile, report, clock, estimates=training.estimates
+    )
     return Fit(fod, peaks, responses, model, settings, coherence, training.history, clock.laps)
 
 
@@ -129,6 +152,7 @@ def prepare(scan: Scan, degree: int | None, report: Report = silent) -> tuple[Sc
                 ShdWarning,
                 stacklevel=3,
             )
+    coefficient_count(degree)  # an odd degree is said now, not after the training
     return scan, coherence, degree
 
 
@@ -140,17 +164,19 @@ def finish(
     tile: int,
     report: Report,
     clock: Clock,
+    estimates: Float16[np.ndarray, "voxel scale unknown"] | None = None,
 ) -> tuple[FodField, Peaks]:
     """Return fODFs of every masked voxel and their peaks on the grid."""
-    done = 0
-
-    def advance(voxels: int) -> None:
-        nonlocal done
-        done += voxels
-        report(Progress("inference", done / len(scan.b0)))
-
-    report(Progress("inference", 0.0))
-    fod = deconvolve(model, scan, responses, degree=degree, core=2 * tile, halo=tile, on_tile=advance)
+    fod = deconvolve(
+        model,
+        scan,
+        responses,
+        degree=degree,
+        core=max(2 * tile, _HALO),
+        halo=_HALO if tile > 2 else _HALO // 2,
+        estimates=estimates,
+        on_tile=counted("inference", len(scan.b0), report),
+    )
     clock.lap("inference")
     report(Progress("peaks", 0.0))
     peaks = find_peaks(fod.wm[fod.mask]).on_grid(fod.mask)
@@ -160,20 +186,31 @@ def finish(
 
 def _train(training: SubjectTraining, checkpoint: Path | None, report: Report) -> None:
     """Train to the end of the budget, validating at even parts of it and saving every so often."""
-    between = 1.0 / training.settings.validations
-    next_validation, saved = training.progress + between, time.monotonic()
+    parts, saved = training.settings.validations, time.monotonic()
     if not training.history:  # the untrained network, which is the first estimate, is the one to beat
         training.history.append({"step": 0, "seconds": 0.0, "held_out": training.validate()})
     while training.progress < 1.0:
+        part = int(training.progress * parts)  # of the whole budget: an interrupted fit validates at the same steps
         row: dict[str, Any] = training.step()
-        if training.progress >= next_validation:
+        if int(training.progress * parts) > part:
             row["held_out"] = training.validate()
-            next_validation += between
         training.history.append({"step": training.steps_done, "seconds": training.seconds, **row})
         report(Progress("training", min(training.progress, 1.0), row))
-        if checkpoint is not None and time.monotonic() - saved > _CHECKPOINT_SECONDS:
+        if checkpoint is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
             write_state(checkpoint, *training.state())
             saved = time.monotonic()
+
+
+def _resume(training: SubjectTraining, checkpoint: Path) -> None:
+    """Go on where `checkpoint` was saved. Raises CheckpointError, with what to do, where it is not of this fit."""
+    try:
+        training.load_state(*read_state(checkpoint))
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint}: {error}") from error
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{checkpoint}: saved by another version of shd ({error}); give --force to start anew, or another --out"
+        ) from error
 
 
 def _ordered(responses: tuple[Response, ...]) -> tuple[Response, ...]:
@@ -181,6 +218,7 @@ def _ordered(responses: tuple[Response, ...]) -> tuple[Response, ...]:
     white = tuple(r for r in responses if r.tissue == "wm")
     if len(white) != 1:
         raise ResponseError(
-            f"{len(white)} white-matter responses among {len(responses)}; give exactly one, or none to have it estimated"
+            f"{len(white)} white-matter responses among {len(responses)}; give exactly one, or none at all to have "
+            "them estimated"
         )
     return white + tuple(r for r in responses if r.tissue != "wm")

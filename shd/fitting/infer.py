@@ -6,12 +6,14 @@ from pathlib import Path
 import torch
 
 from shd.errors import ResponseError
-from shd.fitting.fit import Fit, Clock, finish, prepare
-from shd.fitting.progress import Report, silent
+from shd.fitting.device import usable_device
+from shd.fitting.fit import Clock, Fit, finish, prepare
+from shd.fitting.progress import Report, counted, silent
+from shd.graphs.hemisphere import vertex_directions
 from shd.io.checkpoints import read_model
+from shd.scans.first_estimate import estimate_scan
 from shd.scans.normalisation import normalise
 from shd.scans.scan import Scan
-from shd.training.settings import default_device
 
 __all__ = ["infer"]
 
@@ -30,19 +32,28 @@ def infer(
 ) -> Fit:
     """Return the fODFs of a scan by the network in `model`, with the responses it was trained with.
 
-    The scan must have the shells of the training scan (within 80 s/mm²); its directions may be others. Because responses
-    are shared, amplitudes compare between scans of one scanner and protocol. Raises ResponseError for other shells,
-    CheckpointError for a file that holds no model.
+    The scan must have the shells of the training scan (within 80 s/mm²); its directions may be others. Because
+    responses are shared, amplitudes compare between scans of one scanner and protocol. degree: of the fODFs, 8 or less
+    if the scan has fewer directions than unknowns. tile: half the side of the boxes computed at once. report: told the
+    progress.
+
+    Raises ResponseError for other shells, CheckpointError for a file that holds no model, ResourceError where memory or
+    the device asked for is missing.
     """
     clock = Clock()
-    network, responses = read_model(model, device or default_device())
+    device = usable_device(device)
+    network, responses = read_model(model, device)
     scan, coherence, degree = prepare(scan, degree, report)
     _check_shells(responses[0].bvalues.tolist(), [shell.bvalue for shell in scan.gradients.shells], model)
     clock.lap("coherence")
     if threads:
         torch.set_num_threads(threads)
     normalised = normalise(scan)
-    fod, peaks = finish(network, normalised, responses, degree, tile, report, clock)
+    vertices = vertex_directions(network.config.nside, network.config.hemisphere)
+    advance = counted("first estimate", len(normalised.b0), report)
+    estimates = estimate_scan(normalised, responses, vertices, device, on_block=advance)
+    clock.lap("first estimate")
+    fod, peaks = finish(network, normalised, responses, degree, tile, report, clock, estimates)
     return Fit(fod, peaks, responses, network, None, coherence, [], clock.laps)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Progress", "Report", "silent"]
+__all__ = ["Progress", "Report", "counted", "silent"]
 
 
 @dataclass(frozen=True)
@@ -20,3 +20,16 @@ Report = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """Ignore the progress."""
+
+
+def counted(stage: str, total: int, report: Report) -> Callable[[int], None]:
+    """Start a stage of `total` voxels; return a function to call with how many each piece of work finished."""
+    done = 0
+
+    def advance(voxels: int) -> None:
+        nonlocal done
+        done += voxels
+        report(Progress(stage, done / total))
+
+    report(Progress(stage, 0.0))
+    return advance

@@ -1,8 +1,9 @@
 """Dense deconvolution of a whole volume: overlapping boxes, each voxel computed once, memory set by the box.
 
-Every box is a core with a halo of real context. Neighbouring boxes are blended over half the halo, so that no seam shows
-although the network's deepest levels see further than the halo. Boxes start on multiples of the network's spatial
-pooling, so a tiled pass pools the same voxels together as a whole-volume pass.
+Every box is a core with a halo of real context. Neighbouring boxes are blended over half the halo, so that no seam
+shows although the network's deepest levels see further than the halo. Boxes start on multiples of the network's spatial
+pooling, so a tiled pass pools the same voxels together as a whole-volume pass. What a box holds beyond the mask is left
+away: voxels outside the mask have no influence, and around a small scan they would be most of the work.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Float16, Int
 from torch import Tensor
 
-from shd.errors import ResourceError
+from shd.errors import ResourceError, is_out_of_memory
 from shd.fodf.field import FodField
 from shd.graphs.hemisphere import vertex_directions
 from shd.models.deconvolver import Deconvolver
@@ -35,18 +36,21 @@ def deconvolve(
     degree: int,
     core: int = 16,
     halo: int = 8,
+    estimates: Float16[np.ndarray, "voxel scale unknown"] | None = None,
     on_tile: Callable[[int], None] = lambda voxels: None,
 ) -> FodField:
     """Return the fODFs of every masked voxel, amplitudes per response (scanner axes, MRtrix3 basis).
 
     model: in evaluation mode; its device is used. degree: of the white-matter coefficients. core, halo: voxels a side;
-    memory grows as (core + 2·halo)³. on_tile: told how many voxels each tile finished. Where a voxel's signal is zero so
-    is its fODF. Raises ResourceError when a tile does not fit into memory.
+    memory grows as (core + 2·halo)³. estimates: the scan's, if `estimate_scan` was called before. on_tile: told how
+    many voxels each tile finished. Where a voxel's signal is zero so is its fODF. Raises ResourceError when a box does
+    not fit into memory.
     """
     device = next(model.parameters()).device
     vertices = vertex_directions(model.config.nside, model.config.hemisphere)
     features = spherical_features(scan.gradients, vertices, device)
-    estimates = estimate_scan(scan, responses, vertices, device)
+    if estimates is None:
+        estimates = estimate_scan(scan, responses, vertices, device)
     project = torch.from_numpy((even_harmonics(vertices, degree) / len(vertices)).astype(np.float32)).to(device)
     per_unit = forward_model(responses, scan.gradients, vertices).b0.numpy()
     wm = np.zeros((len(scan.b0), coefficient_count(degree)), dtype=np.float32)
@@ -54,22 +58,35 @@ def deconvolve(
     total = np.zeros(len(scan.b0), dtype=np.float32)
     for tile, inner in covering_tiles(scan.rows, core, halo, model.config.spatial_factor):
         rows = tile_rows(scan.rows, tile)
+        box = _occupied(rows, model.config.spatial_factor)
+        rows = rows[box]
         inside = rows >= 0
-        weight = _blending_weights(tile, inner)[inside]
+        weight = _blending_weights(tile, inner)[box][inside]
         window = np.flatnonzero(weight)
         kept, weight = rows[inside][window], weight[window]
         try:
             fractions = _fractions(model, features, scan, estimates, rows)
         except (MemoryError, RuntimeError) as error:
-            _explain_memory(error, tile)
-            raise
+            if not is_out_of_memory(error):
+                raise
+            raise ResourceError(
+                f"a box of {' × '.join(map(str, rows.shape))} voxels does not fit into memory; use a smaller core and "
+                f"halo than {core} and {halo} voxels: on the command line --tile {max(halo // 2 // 2 * 2, 2)}"
+            ) from error
         wm[kept] += (fractions[0][:, window].T @ project).cpu().numpy() * weight[:, None]
         isotropic[kept] += fractions[1][window].cpu().numpy() * weight[:, None]
         total[kept] += weight
-        on_tile(int(np.count_nonzero(_core_of(tile, inner)[inside])))
+        on_tile(int(np.count_nonzero(_core_of(tile, inner)[box][inside])))
     wm *= (scan.b0 / (per_unit[0] * total))[:, None]
     isotropic *= (scan.b0 / total)[:, None] / (per_unit[1:] * np.sqrt(4 * np.pi))
     return _on_grid(scan, responses, wm, isotropic)
+
+
+def _occupied(rows: Int[np.ndarray, "tx ty tz"], factor: int) -> tuple[slice, slice, slice]:
+    """Return the smallest box that holds every voxel of the mask and starts and ends on multiples of `factor`."""
+    spans = [np.flatnonzero((rows >= 0).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    x, y, z = (slice(int(s[0]) // factor * factor, (int(s[-1]) // factor + 1) * factor) for s in spans)
+    return x, y, z
 
 
 def _blending_weights(tile: Tile, inner: Tile) -> Float[np.ndarray, "tx ty tz"]:
@@ -108,14 +125,6 @@ def _fractions(
     fractions = model(features(signal, first, mask), mask.unsqueeze(-1))
     chosen = mask.flatten() > 0
     return fractions.wm.flatten(1)[:, chosen], fractions.isotropic.flatten(0, 3)[chosen]
-
-
-def _explain_memory(error: Exception, tile: Tile) -> None:
-    """Raise ResourceError if `error` says that memory ran out."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
-        raise ResourceError(
-            f"a tile of {'×'.join(map(str, tile.shape))} voxels does not fit into memory; use a smaller one (--tile)"
-        ) from error
 
 
 def _on_grid(

@@ -40,7 +40,7 @@ def read_model(path: str | Path, device: str = "cpu") -> tuple[Deconvolver, tupl
     Raises CheckpointError where the file is no model of shd's or its weights do not fit its configuration.
     """
     tensors, description = _read(path, "model")
-    config = {name: tuple(v) if isinstance(v, list) else v for name, v in description["config"].items()}
+    config: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in description["config"].items()}
     try:
         model = Deconvolver(ModelConfig(**config))
         model.load_state_dict(tensors)
@@ -68,7 +68,9 @@ def _write(path: str | Path, tensors: Mapping[str, Tensor], kind: str, descripti
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     text = json.dumps({"kind": kind, "version": __version__, **description})
     with whole_file(path) as partial:
+        mode = partial.stat().st_mode  # safetensors makes files that only their owner may read, whatever the umask
         save_file(plain, partial, metadata={"shd": text})
+        partial.chmod(mode)
 
 
 def _read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

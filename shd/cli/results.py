@@ -1,0 +1,44 @@
+"""From an output folder to the last lines that a command writes: what is there now, and what to do next."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from shd.cli.messages import complain, tell, tell_command
+
+if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
+    from shd.fitting.fit import Fit
+    from shd.fitting.output_folder import OutputFolder
+
+__all__ = ["announce", "output_folder", "paths_of"]
+
+
+@contextmanager
+def output_folder(out: Path, force: bool) -> Iterator["OutputFolder"]:
+    """Give the folder in the making; on the way out leave nothing unfinished but a checkpoint, and say where it is."""
+    from shd.fitting.output_folder import OutputFolder
+
+    folder = OutputFolder(out, force)
+    try:
+        yield folder
+    finally:
+        folder.discard()
+        if folder.checkpoint.exists():
+            complain("note", "yellow", f"the same command goes on from {folder.checkpoint}; --force starts anew")
+
+
+def paths_of(**given: Path | None) -> dict[str, str]:
+    """Return the whole paths of the files given, by name."""
+    return {name: str(path.absolute()) for name, path in given.items() if path is not None}
+
+
+def announce(result: "Fit", files: Sequence[Path], out: Path) -> None:
+    """Say what the gradient check found, what was written, and what may come next."""
+    tell(f"gradients: {result.coherence.message}")
+    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+    tell(f"look at {out / 'fit.png'}; next, for example")
+    fod, mask = quote(str(out / "wm_fod.nii.gz")), quote(str(out / "mask.nii.gz"))
+    tell_command(f"mrview {fod} -odf.load_sh {fod}")
+    tell_command(f"tckgen {fod} tracks.tck -seed_image {mask} -select 10000")

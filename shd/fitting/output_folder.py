@@ -1,0 +1,96 @@
+"""The folder of a result: it appears whole, or not at all."""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from shd.errors import OutputError
+
+__all__ = ["OutputFolder"]
+
+_IMAGES = ("wm_fod", "gm", "csf", "peaks", "mask")
+_RECORD = "run.json"
+_RESULTS = (
+    *(name + ending for name in _IMAGES for ending in (".nii.gz", ".json")),
+    *(f"response_{tissue}.txt" for tissue in ("wm", "gm", "csf")),
+    "model.safetensors",
+    "fit.png",
+)
+
+
+class OutputFolder:
+    """A folder in the making: files go into `partial`, whence they take their place at once.
+
+    Where `out` does not exist, `partial` is `<out>.partial` and becomes `<out>` by one rename. An existing `out` may be
+    a mounted disk, so `partial` is inside it, and the files are renamed one by one, run.json last. An interrupted fit
+    leaves its checkpoint in `partial`, where the next run with the same `out` finds it.
+    """
+
+    def __init__(self, out: Path, force: bool = False) -> None:
+        """Make sure that results can be written. Raises OutputError where they cannot, or where `out` holds files."""
+        self.out = Path(os.path.abspath(out))  # noqa: PTH100  (a name for the folder beside it; links stay links)
+        try:
+            if self.out.exists() and not self.out.is_dir():
+                raise OutputError(f"{out}: is a file; give a folder that does not exist yet")
+            inside, beside = self.out / ".partial", self.out.with_name(self.out.name + ".partial")
+            self.partial = inside if self.out.is_dir() else beside
+            held = sorted(path.name for path in self.out.iterdir() if path != inside) if self.out.is_dir() else []
+            if held and not force:
+                raise OutputError(
+                    f"{out}: holds {len(held)} files already ({held[0]}, …); give another --out, or --force"
+                )
+            self._results_remain = False
+            self._made = [folder for folder in self.partial.parents if not folder.exists()]
+            self.partial.mkdir(parents=True, exist_ok=True)
+            self._clear(keep_checkpoint=not force)
+            probe = self.partial / ".probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where an interrupted fit is taken up again."""
+        return self.partial / "checkpoint.safetensors"
+
+    def _clear(self, keep_checkpoint: bool) -> None:
+        """Empty `partial`: a run that was killed may have left half its files there."""
+        for path in self.partial.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != self.checkpoint or not keep_checkpoint:
+                path.unlink()
+
+    def discard(self) -> None:
+        """Remove what is not finished, and the folders made for it; keep a checkpoint, and results without a place."""
+        if self._results_remain or not self.partial.exists():
+            return
+        self._clear(keep_checkpoint=True)
+        if not self.checkpoint.exists():
+            with suppress(OSError):  # another program may have put something there
+                for folder in (self.partial, *self._made):
+                    folder.rmdir()
+
+    def publish(self) -> list[Path]:
+        """Give the finished files their place; return them. Files of an earlier result are replaced or removed."""
+        self.checkpoint.unlink(missing_ok=True)
+        names = sorted((path.name for path in self.partial.iterdir()), key=lambda name: (name == _RECORD, name))
+        try:
+            if self.partial.parent == self.out:
+                # without run.json a folder is not whole: it goes first and comes last
+                for name in (_RECORD, *_RESULTS):
+                    if name == _RECORD or name not in names:
+                        (self.out / name).unlink(missing_ok=True)
+                for name in names:
+                    (self.partial / name).replace(self.out / name)
+                self.partial.rmdir()
+            else:
+                self.partial.replace(self.out)
+        except OSError as error:
+            self._results_remain = True
+            raise OutputError(
+                f"{self.out}: cannot be written ({error.strerror}); the results are in {self.partial}"
+            ) from error
+        return [self.out / name for name in sorted(names)]
