@@ -1,20 +1,25 @@
 """Scores of fODFs on a phantom, from coefficients to numbers in one call."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from shd.evaluation.peak_matching import PeakMatches, match_peaks
 from shd.evaluation.threshold_sweep import ThresholdSweep, sweep_thresholds
 from shd.fodf.peaks import find_peaks
 from shd.simulation.phantoms import Phantom
 
-__all__ = ["match_phantom", "sweep_phantom"]
+__all__ = ["match_phantom", "scored_voxels", "sweep_phantom"]
 
 # The published protocol looks at ten peaks (`sh2peaks -num 10`).
 _PEAKS = 10
 # Voxels of which at least this share is white matter are scored, and fibres that fill a tenth of their voxel.
 _WHITE_MATTER = 0.5
 _MINIMUM_FRACTION = 0.1
+
+
+def scored_voxels(phantom: Phantom) -> Bool[np.ndarray, "x y z"]:
+    """Return the voxels more than half white matter: those that count."""
+    return phantom.tissue_fractions[..., 0] > _WHITE_MATTER
 
 
 def match_phantom(
@@ -47,6 +52,6 @@ def _found_and_true(
     """Return peaks and fibres of the scored voxels."""
     if fods.shape[:3] != phantom.fractions.shape[:3]:
         raise ValueError(f"fODFs on a grid of {fods.shape[:3]} but truth on {phantom.fractions.shape[:3]}")
-    scored = phantom.tissue_fractions[..., 0] > _WHITE_MATTER
+    scored = scored_voxels(phantom)
     peaks = find_peaks(fods[scored].astype(np.float32), count=_PEAKS, relative_threshold=relative_threshold)
     return peaks.directions, peaks.amplitudes, phantom.directions[scored], phantom.fractions[scored]

@@ -1,8 +1,9 @@
 """Pictures of results, drawn by matplotlib without a display.
 
-- `figures`   the picture of one fit: fODFs on three planes and the training curve
-- `planes`    which slice, which window, and where scanner axes point on the page
-- `glyphs`    fODFs as lit surfaces coloured by direction
-- `raster`    the compiled triangle painter under the glyphs
-- `curves`    the loss terms over the steps of training
+- `figures`       the picture of one fit: fODFs on three planes and the training curve
+- `trial_figure`  methods on phantoms: glyphs and error maps
+- `planes`        which slice, which window, and where scanner axes point on the page
+- `glyphs`        fODFs as lit surfaces coloured by direction
+- `raster`        the compiled triangle painter under the glyphs
+- `curves`        the loss terms over the steps of training
 """
