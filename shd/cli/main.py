@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from shd._version import __version__
+from shd.cli.demo import demo
 from shd.cli.fit import fit
 from shd.cli.infer import infer
 from shd.cli.messages import complain
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 
 
-for _command in (fit, infer, response):
+for _command in (demo, fit, infer, response):
     app.command()(_command)
 
 
