@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class Fit:
     model: Deconvolver
     settings: FitSettings | None
     coherence: CoherenceReport
-    history: list[dict[str, float]]
+    history: list[dict[str, int | float]]
     seconds: dict[str, float]
 
 
@@ -110,6 +110,7 @@ def fit(
     clock.lap("responses")
     if settings is None:
         settings = default_settings(int(scan.mask.sum()), minutes=minutes, steps=steps)
+    settings = replace(settings, degree=degree)  # what is regularised is what is written
     torch.set_num_threads(settings.threads)
     normalised = normalise(scan)
     training = SubjectTraining(
@@ -124,8 +125,8 @@ def fit(
         if not is_out_of_memory(error):
             raise
         raise ResourceError(
-            f"training on tiles of {settings.tile} voxels a side does not fit into memory; use smaller ones, such as "
-            f"--tile {max(settings.tile // 2 // 2 * 2, 2)}, or a narrower network than --width {settings.width}"
+            f"training on tiles of {settings.tile} voxels a side, with a network of width {settings.width}, does not fit "
+            f"into memory; {_way_out(settings.tile)}"
         ) from error
     clock.lap("training")
     model = training.best_model()
@@ -167,16 +168,14 @@ def finish(
     estimates: Float16[np.ndarray, "voxel scale unknown"] | None = None,
 ) -> tuple[FodField, Peaks]:
     """Return fODFs of every masked voxel and their peaks on the grid."""
-    fod = deconvolve(
-        model,
-        scan,
-        responses,
-        degree=degree,
-        core=max(2 * tile, _HALO),
-        halo=_HALO if tile > 2 else _HALO // 2,
-        estimates=estimates,
-        on_tile=counted("inference", len(scan.b0), report),
-    )
+    core, halo = max(2 * tile, _HALO), _HALO if tile > 2 else _HALO // 2
+    on_tile = counted("inference", len(scan.b0), report)
+    try:
+        fod = deconvolve(
+            model, scan, responses, degree=degree, core=core, halo=halo, estimates=estimates, on_tile=on_tile
+        )
+    except ResourceError as error:
+        raise ResourceError(f"{error}: {_way_out(tile)}") from error
     clock.lap("inference")
     report(Progress("peaks", 0.0))
     peaks = find_peaks(fod.wm[fod.mask]).on_grid(fod.mask)
@@ -199,6 +198,13 @@ def _train(training: SubjectTraining, checkpoint: Path | None, report: Report) -
         if checkpoint is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
             write_state(checkpoint, *training.state())
             saved = time.monotonic()
+
+
+def _way_out(tile: int) -> str:
+    """Return what to do when memory runs out at this size of tile."""
+    if tile > 2:
+        return f"give --tile {tile // 4 * 2 or 2}, which is smaller than {tile}"
+    return f"--tile {tile} is the smallest: close other programs, or give a smaller --width"
 
 
 def _resume(training: SubjectTraining, checkpoint: Path) -> None:

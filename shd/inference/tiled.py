@@ -71,7 +71,7 @@ def deconvolve(
                 raise
             raise ResourceError(
                 f"a box of {' × '.join(map(str, rows.shape))} voxels does not fit into memory; use a smaller core and "
-                f"halo than {core} and {halo} voxels: on the command line --tile {max(halo // 2 // 2 * 2, 2)}"
+                f"halo than {core} and {halo} voxels"
             ) from error
         wm[kept] += (fractions[0][:, window].T @ project).cpu().numpy() * weight[:, None]
         isotropic[kept] += fractions[1][window].cpu().numpy() * weight[:, None]
