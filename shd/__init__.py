@@ -1,8 +1,9 @@
 """Spatio-hemispherical deconvolution of diffusion MRI.
 
-The folders, each importing only from those before it: `sphere` (harmonics, rotations), `graphs` (the HEALPix half-sphere),
-`signal` (gradients, responses, forward model), `models` (convolutions, U-Net), `fodf` (fields, peaks), `scans`,
-`simulation`, `evaluation`, `training`, `inference`, `io`, `report`, `fitting` (one subject, end to end), `cli`.
+The folders, each importing only from those before it: `sphere` (harmonics, rotations), `graphs` (the HEALPix
+half-sphere), `signal` (gradients, responses, forward model), `models` (convolutions, U-Net), `fodf` (fields, peaks),
+`scans`, `simulation`, `evaluation`, `training`, `inference`, `io`, `report`, `fitting` (one subject, end to end),
+`cli`.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -22,8 +22,8 @@ _LEAST_AMOUNT = 1e-3  # of white matter, below which a neighbourhood has no dire
 class TissueFractions:
     """What part of the b=0 signal comes from where.
 
-    wm: per vertex, its mean over vertices is the white-matter part of the signal; a fibre population sits at the vertices
-    of its directions. isotropic: the parts of the other tissues, in the order of `ModelConfig.tissues[1:]`.
+    wm: per vertex, its mean over vertices is the white-matter part of the signal; a fibre population sits at the
+    vertices of its directions. isotropic: the parts of the other tissues, in the order of `ModelConfig.tissues[1:]`.
     """
 
     wm: Float[Tensor, "vertex batch x y z"]
@@ -33,8 +33,8 @@ class TissueFractions:
 class Deconvolver(nn.Module):
     """U-Net with heads; with isotropic tissues the parts of the signal sum to one in every voxel.
 
-    That is the b=0 normalisation: the modelled b=0 signal equals the measured one. With white matter alone the amount is
-    free, because a lone response cannot explain grey matter or fluid.
+    That is the b=0 normalisation: the modelled b=0 signal equals the measured one. With white matter alone the amount
+    is free, because a lone response cannot explain grey matter or fluid.
     """
 
     def __init__(self, config: ModelConfig) -> None:

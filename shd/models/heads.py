@@ -1,7 +1,8 @@
 """From features to tissues: one equivariant head, and one invariant head for all tissues without direction.
 
-Both correct a first estimate in the logarithm, what is learnt being added to log(estimate + floor). An untrained network
-so answers with the estimate itself, and a fibre can be removed or made from nothing by a correction of moderate size.
+Both correct a first estimate in the logarithm, what is learnt being added to log(estimate + floor). An untrained
+network so answers with the estimate itself, and a fibre can be removed or made from nothing by a correction of
+moderate size.
 """
 
 import torch
@@ -42,7 +43,7 @@ class InvariantLinear(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Float[Tensor, "vertex *grid channel"]) -> Float[Tensor, "*grid output"]:
-        """Return the values in single precision at least; rotating the features over the sphere leaves them unchanged."""
+        """Return values in single precision at least; rotating the features over the sphere leaves them unchanged."""
         value = self.linear(x.mean(0))
         return value.to(torch.promote_types(value.dtype, torch.float32))
 

@@ -65,8 +65,8 @@ class SphericalFeatures:
     ) -> Float[Tensor, "vertex batch x y z channel"]:
         """Return features of the masked voxels (in C order of `mask`) on their grid, zero elsewhere.
 
-        Channels: for each scale of the first estimate white matter, then each isotropic tissue (constant over vertices);
-        then each shell's signal.
+        Channels: for each scale of the first estimate white matter, then each isotropic tissue (constant over
+        vertices); then each shell's signal.
         """
         shells, vertices, volumes = self.shells.shape
         values = (self.shells.reshape(-1, volumes) @ signal.T).reshape(shells, vertices, -1)

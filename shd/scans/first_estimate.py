@@ -1,7 +1,6 @@
-"""A first estimate of each voxel's tissues by non-negative least squares, alone and with its neighbours: what the network
-refines.
+"""A first estimate of each voxel's tissues, alone and with its neighbours, by non-negative least squares.
 
-It minimises ‖Am − s‖² + ρ‖m‖² over m ≥ 0, with the columns of A the signals of fibres at the vertices and of the
+It is what the network refines. It minimises ‖Am − s‖² + ρ‖m‖² over m ≥ 0, with the columns of A the signals of fibres at the vertices and of the
 isotropic tissues (the problem of Jeurissen et al. 2014, with vertices in place of harmonics). ADMM (Boyd et al. 2011,
 section 5.2) needs one fixed matrix for all voxels, so a block of voxels is a few matrix products on any device.
 """
@@ -35,8 +34,8 @@ _PENALTY = 5e-4
 class FirstEstimator:
     """Fixed matrices of the iteration; call it with signals.
 
-    gather: Aᵀ, weighted. inverse: (AᵀA + ρ + penalty)⁻¹. scale: of each unknown's column. The unknowns are the vertices,
-    then the isotropic tissues.
+    gather: Aᵀ, weighted. inverse: (AᵀA + ρ + penalty)⁻¹. scale: of each unknown's column. The unknowns are the
+    vertices, then the isotropic tissues.
     """
 
     gather: Float[Tensor, "unknown volume"]

@@ -13,8 +13,8 @@ def neighbourhood_mean(
 ) -> Float[np.ndarray, "voxel volume"]:
     """Return S/S₀ averaged over the 3×3×3 neighbours inside the mask, weights 1-2-1 along each axis.
 
-    The weights depend on distance alone, so turning or reflecting the grid turns the result with it; at the mask's border
-    they are scaled to add up to one.
+    The weights depend on distance alone, so turning or reflecting the grid turns the result with it; at the mask's
+    border they are scaled to add up to one.
     """
     padded = np.pad(scan.rows, 1, constant_values=-1)
     voxels = scan.voxels[rows] + 1

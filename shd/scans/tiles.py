@@ -43,9 +43,9 @@ def random_tile(
 def covering_tiles(
     rows: Int[np.ndarray, "x y z"], core: int, halo: int, factor: int
 ) -> Iterator[tuple[Tile, Tile]]:
-    """Yield (tile, core) pairs: the cores split the grid, each tile is its core with a halo; cores without mask are left out.
+    """Yield (tile, core) pairs: the cores split the grid, each tile is its core with a halo.
 
-    Starts are multiples of `factor`, so that pooling blocks fall on the same voxels in every tile and in a whole-volume
+    Cores without mask are left out. Starts are multiples of `factor`, so that pooling blocks fall on the same voxels in every tile and in a whole-volume
     pass.
     """
     if core % factor or halo % factor:

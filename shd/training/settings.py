@@ -27,10 +27,11 @@ def bfloat16_pays(device: str) -> bool:
 class FitSettings:
     """Settings of a fit.
 
-    minutes, steps: the budget, one of the two; steps makes the result independent of the machine's speed. width: channels
-    at the finest level. tile: side of the training tiles in voxels. learning_rate: its peak; warm_up: part of the budget
-    until it. averaging: decay of the running average of the weights that is kept. held_out: part of the mask's voxels
-    that never enter the data term and choose the best weights. bfloat16: matrix products in bfloat16 when training.
+    minutes, steps: the budget, one of the two; steps makes the result independent of the machine's speed. width:
+    channels at the finest level. tile: side of the training tiles in voxels. learning_rate: its peak; warm_up: part
+    of the budget until it. averaging: decay of the running average of the weights that is kept. held_out: part of the
+    mask's voxels that never enter the data term and choose the best weights. bfloat16: matrix products in bfloat16
+    when training.
     """
 
     minutes: float | None = None
@@ -38,7 +39,7 @@ class FitSettings:
     width: int = 16
     tile: int = 8
     batch: int = 1
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
     weight_decay: float = 1e-4
     warm_up: float = 0.05
     averaging: float = 0.98

@@ -32,9 +32,9 @@ _LEAST_VARIANCE = 1e-6  # of S/S₀, a signal-to-noise ratio of 1000: simulation
 class SubjectTraining:
     """Network, optimiser and data of one fit.
 
-    `step` trains on one batch of tiles and returns the loss terms; `validate` scores the averaged weights on the held-out
-    voxels and remembers the best. `state` and `load_state` carry everything that another process needs to go on.
-    on_estimate: told how many voxels each block of the first estimate finished, while the object is made.
+    `step` trains on one batch of tiles and returns the loss terms; `validate` scores the averaged weights on the
+    held-out voxels and remembers the best. `state` and `load_state` carry everything that another process needs to go
+    on. on_estimate: told how many voxels each block of the first estimate finished, while the object is made.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class SubjectTraining:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """Return the loss of the averaged weights on held-out voxels, keeping the weights if it is the lowest so far."""
+        """Return the loss of the averaged weights on held-out voxels; keep the weights if it is the lowest so far."""
         started = time.perf_counter()
         loss = float(self._terms(self.average, self.validation_tiles, held_out=True)["loss"])
         if loss < self.best_loss:

@@ -1,1 +1,1 @@
-"""The terms of the unsupervised loss (Elaldi et al. 2024, section 3.4), each a function of what one forward pass made."""
+"""The terms of the unsupervised loss (Elaldi et al. 2024, section 3.4), one file a term."""

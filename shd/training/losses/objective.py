@@ -22,8 +22,8 @@ __all__ = ["LossWeights", "Objective"]
 class LossWeights:
     """Weights of the regularisers beside the reconstruction, which counts in units of the noise variance.
 
-    So one set of weights serves scans of any noise: the data term is one where the model fits to the noise. The published
-    weights (0.1, 5e-5) belong to a noise variance of 0.0025, a signal-to-noise ratio of 20 at b=0.
+    So one set of weights serves scans of any noise: the data term is one where the model fits to the noise. The
+    published weights (0.1, 5e-5) belong to a noise variance of 0.0025, a signal-to-noise ratio of 20 at b=0.
     """
 
     negativity: float = 40.0
@@ -64,8 +64,8 @@ class Objective:
     ) -> dict[str, Tensor]:
         """Return the loss and its terms.
 
-        signal: S/S₀ of the masked voxels, in the order of `mask`. scored: which of those voxels count (held-out ones are
-        left out of the reconstruction and the sphere terms when training, and are the only ones when validating).
+        signal: S/S₀ of the masked voxels, in the order of `mask`. scored: which of those voxels count (held-out ones
+        are left out of the reconstruction and the sphere terms when training, and are the only ones when validating).
         """
         inside = mask.flatten() > 0
         wm = fractions.wm.flatten(1)[:, inside][:, scored]
