@@ -1,8 +1,9 @@
 """A first estimate of each voxel's tissues, alone and with its neighbours, by non-negative least squares.
 
-It is what the network refines. It minimises ‖Am − s‖² + ρ‖m‖² over m ≥ 0, with the columns of A the signals of fibres at the vertices and of the
-isotropic tissues (the problem of Jeurissen et al. 2014, with vertices in place of harmonics). ADMM (Boyd et al. 2011,
-section 5.2) needs one fixed matrix for all voxels, so a block of voxels is a few matrix products on any device.
+It is what the network refines. It minimises ‖Am − s‖² + ρ‖m‖² over m ≥ 0, with the columns of A the signals of fibres
+at the vertices and of the isotropic tissues (the problem of Jeurissen et al. 2014, with vertices in place of
+harmonics). ADMM (Boyd et al. 2011, section 5.2) needs one fixed matrix for all voxels, so a block of voxels is a few
+matrix products on any device.
 """
 
 from collections.abc import Callable

@@ -45,8 +45,8 @@ def covering_tiles(
 ) -> Iterator[tuple[Tile, Tile]]:
     """Yield (tile, core) pairs: the cores split the grid, each tile is its core with a halo.
 
-    Cores without mask are left out. Starts are multiples of `factor`, so that pooling blocks fall on the same voxels in every tile and in a whole-volume
-    pass.
+    Cores without mask are left out. Starts are multiples of `factor`, so that pooling blocks fall on the same voxels
+    in every tile and in a whole-volume pass.
     """
     if core % factor or halo % factor:
         raise ValueError(f"core {core} and halo {halo} must be multiples of {factor}, the network's spatial pooling")
