@@ -43,7 +43,8 @@ def demo(
         console.print(score_table([row for row in rows if row["crossing"] == crossing]))
     tell(
         "peaks count from that share of the voxel's highest; error: from each fibre to the nearest peak; both: share "
-        "of voxels with both fibres found, success: and no false one; truth: the true fODF through the same peak finder; CSD: by DIPY"
+        "of voxels with both fibres found, success: and no false one; CSD: by DIPY, on the highest shell; truth: the "
+        "true fODF through the same peak finder"
     )
     announce(human, files, out)
     tell(f"look also at {out / 'demo.png'}: truth, CSD and shd on the crossings; the numbers are in scores.json")

@@ -60,7 +60,7 @@ def crossing_trial(
     """
     phantom = crossing_phantom(angle_degrees, shape=shape, snr=SNR, seed=seed)
     scan = phantom.scan
-    report(Progress("CSD (DIPY)", 0.0))
+    report(Progress("CSD", 0.0))
     rival = constrained_deconvolution(scan, response=phantom.responses[0])
     ours = fit(scan, responses=phantom.responses, minutes=minutes, steps=steps, report=report)
     truth = FodField(true_fods(phantom).astype(rival.wm.dtype), {}, scan.affine, scan.mask)
