@@ -125,8 +125,8 @@ def fit(
         if not is_out_of_memory(error):
             raise
         raise ResourceError(
-            f"training on tiles of {settings.tile} voxels a side, with a network of width {settings.width}, does not fit "
-            f"into memory; {_way_out(settings.tile)}"
+            f"training on tiles of {settings.tile} voxels a side, with a network of width {settings.width}, does not "
+            f"fit into memory; {_way_out(settings.tile)}"
         ) from error
     clock.lap("training")
     model = training.best_model()

@@ -137,8 +137,8 @@ CASES = {
 
 
 def refusal(capsys, out: Path, *arguments: object) -> str:
-    """Run a command that must fail on bad input; return its one line of error, having checked that nothing was written."""
-    place = out.parent
+    """Run a command that must fail on bad input and write nothing; return its one line of error."""
+    place = next(folder for folder in out.parents if folder.is_dir())
     before = everything_in(place)
     ran = run_program(capsys, *arguments, "--out", out)
     assert ran.code == 2, ran.err
