@@ -106,12 +106,14 @@ class SubjectTraining:
         return np.stack([tile_rows(self.scan.rows, tile) for tile in tiles])
 
     def _terms(self, model: Deconvolver, rows: Int[np.ndarray, "tile tx ty tz"], held_out: bool) -> dict[str, Tensor]:
-        """Return the loss terms of tiles; `held_out` chooses which voxels are scored."""
+        """Return the loss terms of tiles; `held_out` chooses which voxels are scored, all where there are none of them."""
         inside = rows >= 0
         chosen = rows[inside]
         signal = torch.from_numpy(self.scan.signal[chosen]).to(self.device)
         mask = torch.from_numpy(inside.astype(np.float32)).to(self.device)
-        scored = torch.from_numpy(self.held_out[chosen] == held_out).to(self.device)
+        chosen_voxels = self.held_out[chosen] == held_out
+        # a mean over no voxel is NaN, and one NaN ends the training: a tile may hold just one voxel, a mask a few
+        scored = torch.from_numpy(chosen_voxels | (not chosen_voxels.any())).to(self.device)
         estimates = torch.from_numpy(self.estimates[chosen]).to(self.device).float()
         fields = self.features(signal, estimates, mask)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self.settings.bfloat16)):
