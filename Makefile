@@ -33,7 +33,7 @@ $(STAMP): setup.cfg pyproject.toml
 	touch $@
 
 demo: $(STAMP)  ## fit real human data and a phantom with known truth; pictures in demo/
-	$(BIN)/shd demo --out demo
+	$(BIN)/shd demo --out demo --force
 
 # One thread a worker: small tensors gain nothing from more, and workers would fight over the cores.
 test: $(STAMP)  ## run the tests
