@@ -17,6 +17,7 @@ from shd.graphs.hierarchy import sphere_hierarchy
 from shd.graphs.laplacian import hemisphere_laplacian
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
+from shd.models.normalisation import MaskedBatchNorm
 from shd.sphere.harmonics import coefficient_degrees, even_harmonics
 from shd.sphere.rotations import harmonic_rotation, random_rotation
 
@@ -68,7 +69,10 @@ def settled(config: ModelConfig, features: torch.Tensor, mask: torch.Tensor, see
     model = Deconvolver(config)
     with torch.no_grad():
         model.wm.linear.weight.normal_(std=0.3)
-        for _ in range(30):
+        for part in model.modules():
+            if isinstance(part, MaskedBatchNorm):
+                part.momentum = 0.5  # four passes then count as much as thirty
+        for _ in range(4):
             model(features, mask)
     return model.eval()
 

@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from copy import deepcopy
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from shd.graphs.hemisphere import vertex_count
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
+from shd.models.normalisation import MaskedBatchNorm
+from tests.support.symmetries import permuting_vertices
 
 SHELLS = 2
 
@@ -47,10 +50,10 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def settled(module: nn.Module, passes: Callable[[], object], count: int = 30) -> nn.Module:
+def settled(module: nn.Module, passes: Callable[[], object], count: int = 5) -> nn.Module:
     """Give biases, gains and heads random values, run passes in training mode, return the module in evaluation mode.
 
-    Thirty passes bring the running statistics to what the features are: an unsettled network would amplify rounding.
+    The running statistics follow quickly to what the features are: an unsettled network would amplify rounding.
     """
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -58,6 +61,9 @@ def settled(module: nn.Module, passes: Callable[[], object], count: int = 30) ->
             if parameter.ndim <= 2:  # convolutions start random
                 noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
                 parameter.add_(0.2 * noise.to(parameter))
+        for part in module.modules():
+            if isinstance(part, MaskedBatchNorm):
+                part.momentum = 0.5
         module.train()
         for _ in range(count):
             passes()
@@ -106,11 +112,18 @@ def packed(features: Tensor, mask: Tensor) -> Tensor:
     return torch.cat([features, mask.expand(len(features), *mask.shape)], dim=-1)
 
 
-def answering(model: Deconvolver, part: str) -> Callable[[Tensor], Tensor]:
-    """Return the map from packed input to `part` ("wm" or "isotropic") of the answer."""
+def answering(model: Deconvolver) -> Callable[[Tensor], Tensor]:
+    """Return the map from packed input to the answer (row, batch, x, y, z): vertices, then isotropic tissues."""
 
     def answer(x: Tensor) -> Tensor:
         with torch.no_grad():
-            return getattr(model(x[..., :-1], x[0, ..., -1:]), part)
+            found = model(x[..., :-1], x[0, ..., -1:])
+        return torch.cat([found.wm, found.isotropic.movedim(-1, 0)])
 
     return answer
+
+
+def turning_white_matter(permutation: np.ndarray, tissues: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
+    """Return what a rotation on the sphere does to an answer: vertices move, the rows of isotropic tissues stay."""
+    count = len(permutation)
+    return permuting_vertices(np.concatenate([permutation, np.arange(count, count + len(tissues) - 1)]))
