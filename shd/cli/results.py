@@ -7,6 +7,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from shd.cli.messages import complain, tell, tell_command
+from shd.errors import CheckpointError
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.fitting.fit import Fit
@@ -21,11 +22,15 @@ def output_folder(out: Path, force: bool) -> Iterator["OutputFolder"]:
     from shd.fitting.output_folder import OutputFolder
 
     folder = OutputFolder(out, force)
+    refused = False
     try:
         yield folder
+    except CheckpointError:
+        refused = True
+        raise
     finally:
         folder.discard()
-        if folder.checkpoint.exists():
+        if folder.checkpoint.exists() and not refused:
             complain("note", "yellow", f"the same command goes on from {folder.checkpoint}; --force starts anew")
 
 

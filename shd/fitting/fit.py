@@ -210,7 +210,11 @@ def _way_out(tile: int) -> str:
 def _resume(training: SubjectTraining, checkpoint: Path) -> None:
     """Go on where `checkpoint` was saved. Raises CheckpointError, with what to do, where it is not of this fit."""
     try:
-        training.load_state(*read_state(checkpoint))
+        state = read_state(checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}, or --force to start anew") from error
+    try:
+        training.load_state(*state)
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint}: {error}") from error
     except (KeyError, ValueError, RuntimeError) as error:
