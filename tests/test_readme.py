@@ -2,12 +2,14 @@
 
 The rule: every fenced block is `python`, `sh`, `text` or `json`. Each `python` block is run as a program of its own; of
 each `sh` block, the commands that begin with `shd`. All run in the order of the page in one temporary folder, which
-holds a small human scan as dwi.nii.gz, dwi.bval, dwi.bvec and mask.nii.gz, and must succeed. A block right below the
-comment `<!-- not run: reason -->` is left out.
+holds a small human scan as dwi.nii.gz, dwi.bval, dwi.bvec and mask.nii.gz, again as second.*, and must succeed. A
+`shd fit` whose training the page leaves to the default is cut short. A block right below the comment
+`<!-- not run: reason -->` is left out.
 """
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +43,12 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
+def shortened(command: str) -> str:
+    """The command, with next to no training if it is a fit that does not say how much."""
+    fit = re.match(r"\s*shd +fit\b", command) and not re.search(r"--(minutes|steps)\b", command)
+    return f"{command} --steps 2" if fit else command
+
+
 def programs(page: str) -> list[list[str]]:
     """The argument lists that the page's blocks run as."""
     commands: list[list[str]] = []
@@ -49,7 +57,7 @@ def programs(page: str) -> list[list[str]]:
             commands.append([sys.executable, "-c", block.text])
         elif block.runs:
             lines = block.text.replace("\\\n", " ").splitlines()
-            commands += [["sh", "-c", line] for line in lines if re.match(r"\s*shd\b", line)]
+            commands += [["sh", "-c", line] for line in map(shortened, lines) if re.match(r"\s*shd\b", line)]
     return commands
 
 
@@ -63,6 +71,8 @@ def scan_folder(tmp_path):
     nibabel.save(nibabel.Nifti1Image(mask, scan.affine), tmp_path / "mask.nii.gz")
     (tmp_path / "dwi.bval").write_text(Path(bval).read_text())
     (tmp_path / "dwi.bvec").write_text(Path(bvec).read_text())
+    for ending in (".nii.gz", ".bval", ".bvec"):
+        shutil.copy(tmp_path / f"dwi{ending}", tmp_path / f"second{ending}")
     return tmp_path
 
 
@@ -109,7 +119,7 @@ shd response
 def test_the_rule_on_a_page_with_each_kind_of_block():
     assert [block.language for block in blocks(PAGE)] == ["sh", "python", "sh", "python", "text"]
     fit, version, first, second = programs(PAGE)
-    assert fit[-1].split() == ["shd", "fit", "dwi.nii.gz", "--out", "out/"]
+    assert fit[-1].split() == ["shd", "fit", "dwi.nii.gz", "--out", "out/", "--steps", "2"]
     assert version[-1].split() == ["shd", "--version"]
     assert first[-1] == "if True:\n    print(1)\n"
     assert second[-1] == "print(2)\n"
@@ -117,3 +127,10 @@ def test_the_rule_on_a_page_with_each_kind_of_block():
 
 def test_a_comment_without_a_reason_leaves_nothing_out():
     assert len(programs("<!-- not run: -->\n```python\n1\n```\n")) == 1
+
+
+def test_only_fits_that_do_not_say_how_much_to_train_are_shortened():
+    assert shortened("shd fit a.nii --out b --minutes 1") == "shd fit a.nii --out b --minutes 1"
+    assert shortened("shd fit a.nii --out b --steps 9") == "shd fit a.nii --out b --steps 9"
+    assert shortened("shd infer a.nii --out b") == "shd infer a.nii --out b"
+    assert shortened("shd fit a.nii --out b") == "shd fit a.nii --out b --steps 2"
