@@ -219,7 +219,8 @@ def _resume(training: SubjectTraining, checkpoint: Path) -> None:
         raise CheckpointError(f"{checkpoint}: {error}") from error
     except (KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"{checkpoint}: saved by another version of shd ({error}); give --force to start anew, or another --out"
+            f"{checkpoint}: saved by another version of shd ({type(error).__name__}); give --force to start anew, or "
+            "another --out"
         ) from error
 
 

@@ -40,17 +40,20 @@ def read_model(path: str | Path, device: str = "cpu") -> tuple[Deconvolver, tupl
     Raises CheckpointError where the file is no model of shd's or its weights do not fit its configuration.
     """
     tensors, description = _read(path, "model")
-    config: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in description["config"].items()}
     try:
+        plain: dict[str, Any] = description["config"]
+        config = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
         model = Deconvolver(ModelConfig(**config))
         model.load_state_dict(tensors)
-    except (TypeError, ValueError, RuntimeError) as error:
+        responses = tuple(
+            Response(r["tissue"], np.array(r["bvalues"]), np.array(r["coefficients"]))
+            for r in description["responses"]
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(line.strip() for line in f"{type(error).__name__}: {error}".splitlines()[:2])
         raise CheckpointError(
-            f"{path}: written by shd {description['version']}, does not fit shd {__version__} ({error}); fit again"
+            f"{path}: written by shd {description['version']}, does not fit shd {__version__} ({reason}); fit again"
         ) from error
-    responses = tuple(
-        Response(r["tissue"], np.array(r["bvalues"]), np.array(r["coefficients"])) for r in description["responses"]
-    )
     return model.to(device).eval(), responses
 
 

@@ -1,0 +1,168 @@
+"""Training on one subject: repeatable, resumable after any step, and never worse than where it began."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+
+from shd.errors import CheckpointError
+from shd.io.checkpoints import read_state, write_state
+from shd.scans.normalisation import normalise
+from shd.simulation import crossing_phantom
+from shd.simulation.protocols import Protocol
+from shd.training.settings import FitSettings
+from shd.training.subject import SubjectTraining
+
+PROTOCOL = Protocol("small", 2, ((1000.0, 15), (3000.0, 15)))
+SHAPE = (8, 6, 4)
+SETTINGS = FitSettings(steps=10, width=2, tile=4, threads=1, device="cpu")
+
+
+@lru_cache(maxsize=2)
+def phantom(seed=0):
+    torch.set_num_threads(1)
+    return crossing_phantom(60.0, shape=SHAPE, protocol=PROTOCOL, seed=seed)
+
+
+def training(settings=SETTINGS, seed=0, mask=None, responses=None):
+    scan = phantom(seed).scan if mask is None else replace(phantom(seed).scan, mask=mask)
+    return SubjectTraining(normalise(scan), responses or phantom().responses, settings)
+
+
+def weights(run):
+    return {name: value.clone() for name, value in run.model.state_dict().items()}
+
+
+def same(ours, theirs):
+    return all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_the_same_seed_gives_the_same_losses_and_weights():
+    first, second = training(), training()
+    assert [first.step() for _ in range(3)] == [second.step() for _ in range(3)]
+    assert same(weights(first), weights(second))
+
+
+def test_another_seed_gives_others():
+    assert training().step() != training(replace(SETTINGS, seed=1)).step()
+
+
+def test_a_state_goes_on_as_if_nothing_had_happened(tmp_path):
+    """Through a file, so through another process; after a validation and before one."""
+    run = training()
+    for _ in range(3):
+        run.step()
+    run.validate()
+    run.step()
+    write_state(tmp_path / "state", *run.state())
+    other = training()
+    other.load_state(*read_state(tmp_path / "state"))
+    assert (other.steps_done, other.best_loss, other.progress) == (4, run.best_loss, 0.4)
+    assert [run.step() for _ in range(3)] == [other.step() for _ in range(3)]
+    assert run.validate() == other.validate()
+    assert same(weights(run), weights(other))
+    assert same(run.best_model().state_dict(), other.best_model().state_dict())
+
+
+def test_a_state_before_the_first_step(tmp_path):
+    run, other = training(), training()
+    write_state(tmp_path / "state", *run.state())
+    other.load_state(*read_state(tmp_path / "state"))
+    assert run.step() == other.step()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [lambda: training(replace(SETTINGS, seed=1)), lambda: training(replace(SETTINGS, steps=11)), lambda: training(seed=1),
+     lambda: training(mask=np.arange(192).reshape(SHAPE) > 10),
+     lambda: training(responses=(replace(phantom().responses[0], coefficients=1.01 * phantom().responses[0].coefficients),
+                                 *phantom().responses[1:]))],
+    ids=["seed", "budget", "data", "mask", "responses"],
+)  # fmt: skip
+def test_a_state_of_another_fit_is_refused_and_changes_nothing(changed):
+    other = changed()
+    before = weights(other)
+    with pytest.raises(CheckpointError, match="had other data or settings than this one .*--force to start anew"):
+        other.load_state(*training().state())
+    assert same(weights(other), before) and other.steps_done == 0
+
+
+def test_the_best_weights_are_kept_though_training_goes_astray():
+    run = training(replace(SETTINGS, learning_rate=0.01))
+    run.step()
+    good = run.validate()
+    kept = {name: value.clone() for name, value in run.best_model().state_dict().items()}
+    with torch.no_grad():
+        for parameter in run.average.parameters():
+            parameter.add_(3.0)
+    assert run.validate() > good
+    assert run.best_loss == good and same(run.best_model().state_dict(), kept)
+
+
+def test_the_untrained_network_is_the_one_to_beat():
+    run = training()
+    start = run.validate()
+    for _ in range(6):
+        run.step()
+        run.validate()
+    assert run.best_loss <= start
+
+
+def test_training_lowers_the_loss():
+    run = training(replace(SETTINGS, steps=15))
+    start = run.validate()
+    for _ in range(15):
+        run.step()
+    assert run.validate() < start
+
+
+def test_progress_follows_the_budget():
+    run = training()
+    assert run.progress == 0.0
+    run.step()
+    assert run.progress == 0.1
+    timed = training(replace(SETTINGS, steps=None, minutes=0.5))
+    timed.step()
+    assert timed.progress == pytest.approx(timed.seconds / 30) and timed.seconds > 0
+
+
+def test_held_out_voxels_are_scored_when_validating_and_only_then():
+    run = training(replace(SETTINGS, tile=8))  # one tile is the whole scan
+    terms, scored = run.objective.terms, []
+
+    def record(fractions, signal, mask, chosen):
+        scored.append(chosen.numpy())
+        return terms(fractions, signal, mask, chosen)
+
+    run.objective.terms = record
+    run.step()
+    run.validate()
+    training_rows, validation_rows = scored
+    assert 0 < run.held_out.sum() < 0.2 * len(run.held_out)
+    np.testing.assert_array_equal(training_rows, ~run.held_out)
+    np.testing.assert_array_equal(validation_rows, np.tile(run.held_out, 4))
+
+
+@pytest.mark.parametrize("voxels", [[(0, 0, 0)], [(7, 5, 3)], [(3, 2, 1), (7, 5, 3)]])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_masks_of_a_few_voxels_train(voxels, seed):
+    """None of them, or all, may be held out; a mean over no voxel must not spoil the weights."""
+    mask = np.zeros(SHAPE, bool)
+    mask[tuple(np.array(voxels).T)] = True
+    run = training(replace(SETTINGS, seed=seed, held_out=0.5), mask=mask)
+    losses = [run.step()["loss"] for _ in range(3)] + [run.validate()]
+    assert np.isfinite(losses).all()
+    assert all(torch.isfinite(value).all() for value in weights(run).values())
+
+
+def test_progress_of_the_first_estimate_is_told():
+    counts = []
+    SubjectTraining(normalise(phantom().scan), phantom().responses, SETTINGS, on_estimate=counts.append)
+    assert sum(counts) == np.prod(SHAPE)
+
+
+def test_one_tissue():
+    run = training(responses=phantom().responses[:1])
+    assert np.isfinite(run.step()["loss"]) and run.config.tissues == ("wm",)
