@@ -41,8 +41,8 @@ def read_model(path: str | Path, device: str = "cpu") -> tuple[Deconvolver, tupl
     """
     tensors, description = _read(path, "model")
     try:
-        plain: dict[str, Any] = description["config"]
-        config = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+        plain = description["config"].items()
+        config: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain}
         model = Deconvolver(ModelConfig(**config))
         model.load_state_dict(tensors)
         responses = tuple(
