@@ -96,7 +96,7 @@ def print_row(row: Row) -> None:
 
 def draw(path: Path, tables: dict[float, list[Row]]) -> None:
     """Draw a row of panels an angle: solid lines for the first threshold, dashed for the second."""
-    figure = Figure(figsize=(12.0, 3.4 * len(tables) + 0.5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(12.0, 3.3 * len(tables) + 0.9), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(tables), len(DRAWN), squeeze=False)
     for line, (angle, rows) in zip(panels, tables.items(), strict=True):
@@ -104,7 +104,8 @@ def draw(path: Path, tables: dict[float, list[Row]]) -> None:
             _draw_panel(panel, rows, COLUMNS.index(column))
             panel.set_title(f"{angle:g}° crossing: {column.replace(' (2)', '')}, two-fibre voxels", fontsize=10)
             panel.set_xlabel("minutes of training on two CPU cores", fontsize=9)
-    panels[0, 0].legend(frameon=False, fontsize=8)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
