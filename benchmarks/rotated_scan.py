@@ -3,8 +3,8 @@
     python -m benchmarks.rotated_scan --steps 0 120
 
 Turning the gradient table by R, with the same measurements, is exactly a rotation of every voxel's signal. Rows:
-relative error of the coefficients of degree 2 to 8, and the angle between the highest peaks, over voxels that are mostly
-white matter; a network of 0 steps is the first estimate alone.
+relative error of the coefficients of degree 2 to 8, and the angle between the highest peaks, over voxels that are more
+than half white matter; a network of 0 steps is the first estimate alone.
 """
 
 import argparse
