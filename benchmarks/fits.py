@@ -33,9 +33,9 @@ def measured_fit(files: Sequence[str], threads: int, minutes: float | None) -> t
         options = ["--out", str(out), "--threads", str(threads)]
         options += [] if minutes is None else ["--minutes", str(minutes)]
         started = time.perf_counter()
-        process = os.spawnve(
-            os.P_NOWAIT, sys.executable, [sys.executable, "-c", PROGRAM, "fit", *files, *options], environment
-        )
+        command = [sys.executable, "-c", PROGRAM, "fit", *files, *options]
+        says = [(os.POSIX_SPAWN_DUP2, 2, 1)]  # what it says goes to stderr: stdout is the table's
+        process = os.posix_spawn(sys.executable, command, environment, file_actions=says)
         _, status, usage = os.wait4(process, 0)  # of this child alone, unlike getrusage(RUSAGE_CHILDREN)
         wall = time.perf_counter() - started
         if status:
