@@ -20,7 +20,7 @@ from dipy.data import get_fnames
 
 PROGRAM = "from shd.cli.main import run; run()"
 COLUMNS = (
-    "scan", "voxels fitted", "shells (volumes)", "training, min", "steps", "first estimate, s", "inference, s",
+    "scan", "voxels fitted", "volumes (b = 0 + each shell)", "training, min", "steps", "first estimate, s", "inference, s",
     "whole program, min", "CPU, min", "peak memory, GB",
 )  # fmt: skip
 
@@ -49,11 +49,11 @@ def row(files: Sequence[str], threads: int, minutes: float | None) -> list[str]:
     """Return one scan's cells, in the order of COLUMNS."""
     wall, processor, memory, record = measured_fit(files, threads, minutes)
     seconds = record["seconds"]
-    shells = ", ".join(f"{bvalue} ({count})" for bvalue, count in record["scan"]["shells"].items())
+    volumes = [str(count) for count in record["scan"]["shells"].values()]
     return [
         record["scan"]["name"],
         str(record["scan"]["mask_voxels"]),
-        shells,
+        " + ".join(volumes),
         f"{seconds['training'] / 60:.1f}",
         str(record["steps"]),
         f"{seconds['first estimate']:.0f}",
