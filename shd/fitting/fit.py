@@ -36,7 +36,7 @@ DEGREE = 8
 CHECKPOINT_SECONDS = 20.0
 """Longest training that an interruption can lose."""
 
-# A halo of 8 voxels makes tiles agree with a whole-volume pass to rounding, one of 4 to 1e-3, one of 2 no more.
+# Trained for 400 steps, a network answers with this halo as in one pass (4e-6 of the fODF); with one of 4, 9 % off.
 _HALO = 8
 
 
@@ -168,11 +168,10 @@ def finish(
     estimates: Float16[np.ndarray, "voxel scale unknown"] | None = None,
 ) -> tuple[FodField, Peaks]:
     """Return fODFs of every masked voxel and their peaks on the grid."""
-    core, halo = max(2 * tile, _HALO), _HALO if tile > 2 else _HALO // 2
     on_tile = counted("inference", len(scan.b0), report)
     try:
         fod = deconvolve(
-            model, scan, responses, degree=degree, core=core, halo=halo, estimates=estimates, on_tile=on_tile
+            model, scan, responses, degree=degree, core=2 * tile, halo=_HALO, estimates=estimates, on_tile=on_tile
         )
     except ResourceError as error:
         raise ResourceError(f"{error}: {_way_out(tile)}") from error
