@@ -20,8 +20,8 @@ from dipy.data import get_fnames
 
 PROGRAM = "from shd.cli.main import run; run()"
 COLUMNS = (
-    "scan", "voxels fitted", "volumes (b = 0 + each shell)", "training, min", "steps", "first estimate, s", "inference, s",
-    "whole program, min", "CPU, min", "peak memory, GB",
+    "scan", "voxels fitted", "volumes (b = 0 + each shell)", "training, min", "steps", "first estimate, s",
+    "inference, s", "whole program, min", "CPU, min", "peak memory, GB",
 )  # fmt: skip
 
 
