@@ -14,6 +14,7 @@ from shd.fitting.progress import Report
 __all__ = ["shown_progress"]
 
 _SECONDS_BETWEEN_LINES = 30.0
+_OTHER_COLUMNS = 14 + 7 + 7 + 4  # name, two times, and a blank between columns
 
 
 @contextmanager
@@ -30,9 +31,11 @@ def shown_progress() -> Iterator[Report]:
 @contextmanager
 def _bars(console: Console) -> Iterator[Report]:
     """Draw a bar a stage; it pulses until the stage says how far it is."""
+    bar = 24 if console.width >= 100 else 8
+    room = console.width - bar - _OTHER_COLUMNS
     columns = (
-        TextColumn("{task.description}", table_column=Column(min_width=14, no_wrap=True, justify="right")),
-        BarColumn(bar_width=min(24, max(console.width - 40, 4))),
+        TextColumn("{task.description}", table_column=Column(width=14, no_wrap=True, justify="right")),
+        BarColumn(bar_width=bar),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[values]}", table_column=Column(no_wrap=True)),
@@ -50,7 +53,7 @@ def _bars(console: Console) -> Iterator[Report]:
                 finish()
                 tasks[state.stage] = bars.add_task(state.stage, total=None, values="")
             total = 1.0 if state.done > 0 else None
-            bars.update(tasks[state.stage], total=total, completed=state.done, values=_values(state))
+            bars.update(tasks[state.stage], total=total, completed=state.done, values=_values(state, room))
 
         yield report
         finish()
@@ -72,5 +75,12 @@ def _lines(console: Console) -> Report:
     return report
 
 
-def _values(state: State) -> str:
-    return "  ".join(f"{name} {value:.3g}" for name, value in state.values.items())
+def _values(state: State, room: int = 100) -> str:
+    """Return as many of the numbers as `room` characters hold: a terminal would give up the bar for them."""
+    text = ""
+    for name, value in state.values.items():
+        longer = f"{text}  {name} {value:.3g}".strip()
+        if len(longer) > room:
+            break
+        text = longer
+    return text

@@ -22,16 +22,15 @@ def output_folder(out: Path, force: bool) -> Iterator["OutputFolder"]:
     from shd.fitting.output_folder import OutputFolder
 
     folder = OutputFolder(out, force)
-    refused = False
     try:
         yield folder
-    except CheckpointError:
-        refused = True
-        raise
-    finally:
+    except BaseException as error:
         folder.discard()
-        if folder.checkpoint.exists() and not refused:
+        if isinstance(error, KeyboardInterrupt):
+            complain("interrupted", "yellow", f"nothing was written to {out}")
+        if folder.checkpoint.exists() and not isinstance(error, CheckpointError):
             complain("note", "yellow", f"the same command goes on from {folder.checkpoint}; --force starts anew")
+        raise
 
 
 def paths_of(**given: Path | None) -> dict[str, str]:
