@@ -2,5 +2,5 @@
 
 import os
 
-# As the shd program does: threads that wait sleep, or a busy machine slows training many times over. Before torch loads.
+# As the shd program does, before torch loads: waiting threads sleep, or a busy machine slows training many times over.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
