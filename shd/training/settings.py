@@ -49,7 +49,7 @@ class FitSettings:
     normalisation: str = "voxel"
     kernel: int = 3
     spatial_poolings: int = 1
-    levels: int = 4
+    levels: int = 3
     weights: LossWeights = field(default_factory=LossWeights)
     device: str = field(default_factory=default_device)
     bfloat16: bool | None = None

@@ -1,6 +1,7 @@
 """Every loss term against loops that write its definition out."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -61,16 +62,16 @@ def test_sparsity_prefers_one_fibre_to_the_same_amount_spread_out():
 
 
 def looped_variation(coefficients, mask):
-    """√(Σ_axes ‖forward difference‖²) summed over voxels, differences counted where both voxels are inside."""
+    """√(½ Σ ‖difference to each of six neighbours‖²) averaged over voxels, counted where both voxels are inside."""
     c, m = coefficients.numpy(), mask.numpy()
     total = 0.0
     for batch, *voxel in np.argwhere(m > 0):
         squared = 0.0
-        for axis in range(3):
+        for axis, side in product(range(3), (-1, 1)):
             other = list(voxel)
-            other[axis] += 1
-            if other[axis] < m.shape[axis + 1] and m[(batch, *other)] > 0:
-                squared += np.sum((c[(slice(None), batch, *other)] - c[(slice(None), batch, *voxel)]) ** 2)
+            other[axis] += side
+            if 0 <= other[axis] < m.shape[axis + 1] and m[(batch, *other)] > 0:
+                squared += 0.5 * np.sum((c[(slice(None), batch, *other)] - c[(slice(None), batch, *voxel)]) ** 2)
         total += np.sqrt(squared)
     return total / max(m.sum(), 1)
 
@@ -97,6 +98,13 @@ def test_variation_does_not_see_what_lies_outside_the_mask(shape, seed):
     coefficients, mask = values(6, *shape, seed=seed), ragged(shape, seed)
     disturbed = coefficients + 100 * values(6, *shape, seed=seed + 1) * (1 - mask)
     assert torch.equal(total_variation(coefficients, mask), total_variation(disturbed, mask))
+
+
+@pytest.mark.parametrize("axis", [2, 3, 4])
+def test_variation_of_a_reflected_volume_is_the_same(axis):
+    coefficients, mask = values(6, 1, 4, 3, 5), ragged((1, 4, 3, 5), 0).double()
+    reflected = total_variation(coefficients.flip(axis), mask.flip(axis - 1))
+    assert float(reflected) == pytest.approx(float(total_variation(coefficients, mask)), rel=1e-12)
 
 
 @pytest.mark.parametrize("field", ["constant", "zero"])
