@@ -23,12 +23,12 @@ def test_the_best_is_chosen_where_none_is_named(two_gpus):
 def test_a_machine_without_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert usable_device(None) == "cpu"
-    with pytest.raises(ResourceError, match="device cuda: .* 0 CUDA devices here; give --device cpu"):
+    with pytest.raises(ResourceError, match=r"device cuda: .* 0 CUDA devices here; give --device cpu"):
         usable_device("cuda")
 
 
 def test_a_gpu_too_many(two_gpus):
-    with pytest.raises(ResourceError, match="device cuda:2: .* 2 CUDA devices here"):
+    with pytest.raises(ResourceError, match=r"device cuda:2: .* 2 CUDA devices here"):
         usable_device("cuda:2")
 
 
