@@ -21,8 +21,8 @@ def infer(
     tile: int = typer.Option(8, help="Half the side of the boxes in voxels (even); smaller takes less memory."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
-    ignore_bad_voxels: bool = typer.Option(False, help="Leave NaN and infinite voxels out of the mask."),
-    force: bool = typer.Option(False, help="Replace results in the output folder."),
+    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out voxels that are NaN or infinite."),
+    force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
 ) -> None:
     """Apply a fitted network to another scan with the same shells, without training."""
     from shd.cli.fit import check_choices

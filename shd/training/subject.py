@@ -106,7 +106,7 @@ class SubjectTraining:
         return np.stack([tile_rows(self.scan.rows, tile) for tile in tiles])
 
     def _terms(self, model: Deconvolver, rows: Int[np.ndarray, "tile tx ty tz"], held_out: bool) -> dict[str, Tensor]:
-        """Return the loss terms of tiles; `held_out` chooses which voxels are scored, all where there are none of them."""
+        """Return the loss terms of tiles; `held_out` chooses the voxels that are scored, all where there are none."""
         inside = rows >= 0
         chosen = rows[inside]
         signal = torch.from_numpy(self.scan.signal[chosen]).to(self.device)
