@@ -28,8 +28,8 @@ def fit(
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
     seed: int = typer.Option(0, help="Seed of everything random."),
-    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out voxels that are NaN or infinite."),
-    force: bool = typer.Option(False, "--force", help="Replace results in the output folder; forget an interrupted fit."),
+    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
+    force: bool = typer.Option(False, "--force", help="Replace results; forget an interrupted fit."),
 ) -> None:
     """Fit the fODFs of one scan: a network is trained on the scan itself, then applied to every voxel of the mask."""
     from shd.cli.progress_bar import shown_progress

@@ -21,7 +21,7 @@ def infer(
     tile: int = typer.Option(8, help="Half the side of the boxes in voxels (even); smaller takes less memory."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
-    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out voxels that are NaN or infinite."),
+    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
     force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
 ) -> None:
     """Apply a fitted network to another scan with the same shells, without training."""

@@ -13,7 +13,7 @@ def response(
     bvec: Path | None = typer.Argument(None, help="FSL gradient directions; not needed with --grad."),
     grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
     mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
-    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out voxels that are NaN or infinite."),
+    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
     out: Path = typer.Option(..., help="Folder for response_wm.txt (and response_gm.txt, response_csf.txt)."),
 ) -> None:
     """Estimate the response functions: white matter for one shell; white matter, grey matter and CSF for several."""
