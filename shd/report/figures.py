@@ -51,8 +51,9 @@ def fit_figure(
 
 def _fibre_content(fod: FodField) -> Float[np.ndarray, "x y z"]:
     """Return the norm of the directional coefficients: what white matter has and a sphere has not."""
-    content = np.linalg.norm(np.nan_to_num(fod.wm[..., 1:]), axis=-1) * fod.mask
-    return content.astype(np.float64) if content.any() else fod.mask.astype(np.float64)
+    content = np.zeros(fod.mask.shape)
+    content[fod.mask] = np.linalg.norm(np.nan_to_num(fod.wm[fod.mask, 1:]), axis=-1)
+    return content if content.any() else fod.mask.astype(np.float64)
 
 
 def _grey_window(background: Float[np.ndarray, "x y z"], fod: FodField) -> tuple[float, float]:

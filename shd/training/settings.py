@@ -1,6 +1,5 @@
 """Every choice of a fit in one place, with defaults for the machine it runs on."""
 
-import os
 from dataclasses import dataclass, field
 
 import torch
@@ -53,7 +52,7 @@ class FitSettings:
     weights: LossWeights = field(default_factory=LossWeights)
     device: str = field(default_factory=default_device)
     bfloat16: bool | None = None
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    threads: int = field(default_factory=torch.get_num_threads)
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -209,8 +210,8 @@ class SubjectTraining:
 
 
 def _fingerprint(scan: NormalisedScan, responses: tuple[Response, ...], settings: FitSettings) -> str:
-    """Return a short name of everything that shapes a fit."""
-    digest = hashlib.sha256(repr(settings).encode())
+    """Return a short name of everything that shapes a fit; where it runs is no part of it."""
+    digest = hashlib.sha256(repr(replace(settings, threads=1, device="cpu")).encode())
     for array in (scan.signal, scan.gradients.directions, *(r.coefficients for r in responses)):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:12]
