@@ -17,7 +17,7 @@ __all__ = ["demo", "score_table"]
 
 def demo(
     out: Path = typer.Option(..., help="Folder for the results; it appears when all are there."),
-    minutes: float = typer.Option(0.8, min=0.0, help="Training time of each of the three fits."),
+    minutes: float = typer.Option(1.0, min=0.0, help="Training time of each of the three fits."),
     force: bool = typer.Option(False, help="Replace results in the output folder."),
 ) -> None:
     """Fit human data and two simulated crossings with known truth, the latter beside CSD: a few minutes in all."""
