@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from shd._version import __version__
+from shd.cli.allocator import keep_freed_memory
 from shd.cli.demo import demo
 from shd.cli.fit import fit
 from shd.cli.infer import infer
@@ -64,6 +65,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     0 done; 2 the user's input or machine cannot do it, said in one line on stderr; 130 interrupted; 1, with a
     traceback, a bug.
     """
+    keep_freed_memory()
     try:
         with _warnings_in_one_line():
             app(args=arguments, prog_name="shd")

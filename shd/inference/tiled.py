@@ -1,9 +1,8 @@
 """Dense deconvolution of a whole volume: overlapping boxes, each voxel computed once, memory set by the box.
 
-Every box is a core with a halo of real context. Neighbouring boxes are blended over half the halo, so that no seam
-shows although the network's deepest levels see further than the halo. Boxes start on multiples of the network's spatial
-pooling, so a tiled pass pools the same voxels together as a whole-volume pass. What a box holds beyond the mask is left
-away: voxels outside the mask have no influence, and around a small scan they would be most of the work.
+Every box is a core with a halo of real context. Neighbouring boxes are blended where they meet, so that no seam shows
+although the network's deepest levels see further than the halo. Boxes start on multiples of the network's spatial
+pooling, so a tiled pass pools the same voxels together as a whole-volume pass.
 """
 
 from collections.abc import Callable
@@ -90,13 +89,17 @@ def _occupied(rows: Int[np.ndarray, "tx ty tz"], factor: int) -> tuple[slice, sl
 
 
 def _blending_weights(tile: Tile, inner: Tile) -> Float[np.ndarray, "tx ty tz"]:
-    """Return weights that are one deep inside the core and fall to zero half a halo outside it."""
+    """Return weights that are one deep inside the core and fall to zero a quarter of a halo outside it.
+
+    Weights of neighbouring boxes add up to one; the outer three quarters of the halo are context alone.
+    """
     weights = np.ones(tile.shape, dtype=np.float32)
     for axis in range(3):
         halo = inner.start[axis] - tile.start[axis]
         place = np.arange(tile.shape[axis]) - halo
         outside = np.maximum(-place, place - (inner.shape[axis] - 1))  # 0 on the core's last voxel, negative inside
-        ramp = np.clip((halo // 2 + 1 - outside) / (halo + 1), 0, 1) if halo else outside <= 0
+        reach = halo // 4
+        ramp = np.clip((reach + 1 - outside) / (2 * reach + 1), 0, 1)
         weights *= np.expand_dims(ramp.astype(np.float32), tuple(other for other in range(3) if other != axis))
     return weights
 

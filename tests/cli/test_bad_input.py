@@ -232,8 +232,8 @@ def test_no_memory_for_training_names_a_smaller_tile(capsys, tmp_path, files, mo
 
 @pytest.mark.parametrize(
     ("tile", "says"),
-    [(4, "a smaller core and halo than 8 and 8 voxels: give --tile 2, which is smaller than 4"),
-     (2, "than 4 and 8 voxels: --tile 2 is the smallest: close other programs, or give a smaller --width")],
+    [(4, "a smaller core and halo than 8 and 6 voxels: give --tile 2, which is smaller than 4"),
+     (2, "than 4 and 6 voxels: --tile 2 is the smallest: close other programs, or give a smaller --width")],
 )  # fmt: skip
 def test_no_memory_for_inference_names_a_smaller_tile(capsys, tmp_path, files, monkeypatch, tile, says):
     forward = Deconvolver.forward
