@@ -2,7 +2,8 @@
 
 Every box is a core with a halo of real context. Neighbouring boxes are blended where they meet, so that no seam shows
 although the network's deepest levels see further than the halo. Boxes start on multiples of the network's spatial
-pooling, so a tiled pass pools the same voxels together as a whole-volume pass.
+pooling, so a tiled pass pools the same voxels together as a whole-volume pass. What a box holds beyond the mask is left
+away: voxels outside the mask have no influence, and around a small scan they would be most of the work.
 """
 
 from collections.abc import Callable
