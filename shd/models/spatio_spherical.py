@@ -6,30 +6,23 @@ from torch import Tensor, nn
 
 from shd.graphs.hierarchy import Level
 from shd.graphs.spatial import distance_classes, expanded_class_map
-from shd.models.functional import chebyshev_polynomials, spatio_spherical_convolution
+from shd.models.chebyshev import SpectralModule
+from shd.models.functional import spatio_spherical_convolution
 
 __all__ = ["SpatioSphericalConvolution"]
 
 
-class SpatioSphericalConvolution(nn.Module):
+class SpatioSphericalConvolution(SpectralModule):
     """y = Σ_{k,r} T_k(L) S_r x W[k, r] (Elaldi et al. 2024, section 3.2) with a kernel isotropic in space.
 
     size: 3 or 5 voxels a side; 1 makes it voxel-wise. order: number of Chebyshev terms. No bias: a normalisation
     follows.
     """
 
-    eigenvectors: Tensor
-    polynomials: Tensor
-
     def __init__(
         self, level: Level, channels_in: int, channels_out: int, order: int = 5, size: int = 3
     ) -> None:
-        super().__init__()
-        eigenvalues, eigenvectors = level.spectrum
-        polynomials = chebyshev_polynomials(torch.tensor(eigenvalues), order)  # copies: levels are read-only
-        default = torch.get_default_dtype()
-        self.register_buffer("eigenvectors", torch.tensor(eigenvectors, dtype=default), persistent=False)
-        self.register_buffer("polynomials", polynomials.to(default), persistent=False)
+        super().__init__(level, order)
         self.size = size
         self.weight = nn.Parameter(torch.empty(order, len(distance_classes(size)), channels_in, channels_out))
         self.reset_parameters()
