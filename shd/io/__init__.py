@@ -1,1 +1,8 @@
-"""io."""
+"""Everything that reads or writes files, each whole or not at all.
+
+- `scans`, `gradients`, `nifti`  a diffusion scan with its gradient table, in scanner axes
+- `responses`                    response functions as MRtrix3 text
+- `fodf`, `peaks`, `images`      results as NIfTI with a sidecar
+- `checkpoints`                  models and training states as safetensors
+- `atomic`                       files that appear whole
+"""
