@@ -60,6 +60,29 @@ def test_some_rows_are_the_same_as_in_the_whole():
     np.testing.assert_array_equal(neighbourhood_mean(scan, chosen), every[chosen])
 
 
+@pytest.mark.parametrize("part", [slice(0, 1), slice(-1, None), slice(10, 14), slice(5, 40)])
+def test_rows_at_the_grids_faces_see_no_further_than_the_grid(part):
+    """In a full mask every face, edge and corner of the grid belongs to some row."""
+    values, _ = field()
+    scan = scan_of(values, np.ones(values.shape[:3], bool))
+    every = neighbourhood_mean(scan, np.arange(len(scan.signal)))
+    rows = np.arange(len(scan.signal))[part]
+    np.testing.assert_array_equal(neighbourhood_mean(scan, rows), every[rows])
+
+
+def test_separable_smoothing_of_numerator_and_denominator_is_the_same():
+    """Signal and mask, each smoothed by 1-2-1 along one axis after the other, divided."""
+    values, mask = field((6, 5, 7))
+    parts = [np.where(mask[..., None], values, 0), mask[..., None].astype(float)]
+    for axis in range(3):
+        for index, part in enumerate(parts):
+            padded = np.pad(part, [(1, 1) if a == axis else (0, 0) for a in range(4)])
+            length = part.shape[axis]
+            before, middle, after = (padded.take(range(s, s + length), axis) for s in range(3))
+            parts[index] = before + 2 * middle + after
+    np.testing.assert_allclose(whole(values, mask)[mask], (parts[0] / parts[1])[mask], rtol=1e-5)
+
+
 def test_one_voxel_is_its_own_mean():
     values = np.random.default_rng(0).random((1, 1, 1, 33))
     np.testing.assert_allclose(whole(values, np.ones((1, 1, 1), bool)), values, rtol=1e-6)
