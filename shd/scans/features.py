@@ -8,19 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from shd.scans.first_estimate import SCALES
 from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 from shd.sphere.harmonics import (
+    coefficient_count,
     even_harmonics,
     harmonic_fit_matrix,
     highest_degree_for,
 )
 
-__all__ = ["SphericalFeatures", "feature_count", "shell_interpolation", "spherical_features"]
+__all__ = ["SphericalFeatures", "feature_count", "shell_fits", "spherical_features"]
 
 _SMOOTHNESS = 0.006
 """Laplace-Beltrami weight of the shell fits: the value of Descoteaux et al. 2007."""
@@ -28,19 +29,21 @@ _SMOOTHNESS = 0.006
 _SHELL_DEGREE = 8
 
 
-def shell_interpolation(
-    gradients: Gradients, vertices: Float[np.ndarray, "vertex 3"]
-) -> Float[np.ndarray, "shell vertex volume"]:
-    """Return the matrices that carry each shell (b > 0) onto the vertices, through a smooth harmonic fit.
+_BLOCK = 256
+"""Voxels whose channels are interleaved at a time: their fields stay in the processor's cache."""
 
-    The degree is 8, or what the shell's directions allow.
+
+def shell_fits(gradients: Gradients) -> Float[np.ndarray, "shell coeff volume"]:
+    """Return the matrices that fit smooth harmonics to each shell (b > 0).
+
+    The degree is 8, or what the shell's directions allow; coefficients beyond it are zero.
     """
-    matrices = np.zeros((len(gradients.weighted_shells), len(vertices), len(gradients.bvalues)))
-    for matrix, shell in zip(matrices, gradients.weighted_shells, strict=True):
+    fits = np.zeros((len(gradients.weighted_shells), coefficient_count(_SHELL_DEGREE), len(gradients.bvalues)))
+    for fit, shell in zip(fits, gradients.weighted_shells, strict=True):
         degree = highest_degree_for(len(shell.volumes), _SHELL_DEGREE)
-        fit = harmonic_fit_matrix(gradients.directions[shell.volumes], degree, _SMOOTHNESS)
-        matrix[:, shell.volumes] = even_harmonics(vertices, degree) @ fit
-    return matrices
+        directions = gradients.directions[shell.volumes]
+        fit[: coefficient_count(degree), shell.volumes] = harmonic_fit_matrix(directions, degree, _SMOOTHNESS)
+    return fits
 
 
 def feature_count(responses: tuple[Response, ...], gradients: Gradients) -> int:
@@ -52,10 +55,11 @@ def feature_count(responses: tuple[Response, ...], gradients: Gradients) -> int:
 class SphericalFeatures:
     """Places what is known of each voxel on the vertices; the same for all voxels of a scan.
 
-    shells: matrices from S/S₀ to each shell's signal at the vertices.
+    shells: matrices from S/S₀ to the harmonics of each shell's signal. harmonics: their values at the vertices.
     """
 
-    shells: Float[Tensor, "shell vertex volume"]
+    shells: Float[Tensor, "shell coeff volume"]
+    harmonics: Float[Tensor, "vertex coeff"]
 
     def __call__(
         self,
@@ -68,18 +72,33 @@ class SphericalFeatures:
         Channels: for each scale of the first estimate white matter, then each isotropic tissue (constant over
         vertices); then each shell's signal.
         """
-        shells, vertices, volumes = self.shells.shape
-        values = (self.shells.reshape(-1, volumes) @ signal.T).reshape(shells, vertices, -1)
-        wm = estimates[..., :vertices].permute(1, 2, 0)[:, None]
-        isotropic = estimates[..., vertices:].permute(1, 2, 0)[:, :, None].expand(-1, -1, vertices, -1)
-        channels = torch.cat([torch.cat([wm, isotropic], dim=1).flatten(0, 1), values])
-        out = channels.new_zeros((vertices, mask.numel(), len(channels)))
-        out[:, mask.flatten() > 0] = channels.permute(1, 2, 0)
-        return out.reshape(vertices, *mask.shape, len(channels))
+        vertices, inside = len(self.harmonics), mask.flatten() > 0
+        shells = _spread(torch.einsum("nv,scv->nsc", signal, self.shells), inside)
+        first = _spread(estimates, inside)
+        scales, tissues = first.shape[1], 1 + first.shape[2] - vertices
+        out = signal.new_empty((vertices, len(inside), scales * tissues + len(self.shells)))
+        for start in range(0, len(inside), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            channels = iter(out[:, block].unbind(-1))
+            for scale in range(scales):
+                next(channels).copy_(first[block, scale, :vertices].T)
+                for tissue in range(vertices, first.shape[2]):
+                    next(channels).copy_(first[block, scale, tissue])
+            for shell in range(len(self.shells)):
+                next(channels).copy_(self.harmonics @ shells[block, shell].T)
+        return out.reshape(vertices, *mask.shape, -1)
+
+
+def _spread(rows: Float[Tensor, "voxel *any"], inside: Bool[Tensor, " grid"]) -> Float[Tensor, "grid *any"]:
+    """Return the rows at the voxels that are `inside`, zeros at the others."""
+    out = rows.new_zeros((len(inside), *rows.shape[1:]))
+    out[inside] = rows
+    return out
 
 
 def spherical_features(
     gradients: Gradients, vertices: Float[np.ndarray, "vertex 3"], device: torch.device | str = "cpu"
 ) -> SphericalFeatures:
     """Return the features of a scan with these gradients (scanner axes)."""
-    return SphericalFeatures(torch.from_numpy(shell_interpolation(gradients, vertices).astype(np.float32)).to(device))
+    parts = (shell_fits(gradients), even_harmonics(vertices, _SHELL_DEGREE))
+    return SphericalFeatures(*(torch.from_numpy(part.astype(np.float32)).to(device) for part in parts))

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from shd.graphs.hemisphere import symmetry_permutations, vertex_directions
-from shd.scans.features import feature_count, shell_interpolation, spherical_features
+from shd.scans.features import feature_count, shell_fits, spherical_features
 from shd.scans.first_estimate import SCALES
 from shd.signal.gradients import Gradients, gradient_table
 from shd.simulation.protocols import CLINICAL, HARDI, RESEARCH, protocol_gradients
@@ -13,6 +13,11 @@ from shd.sphere.harmonics import even_harmonics
 
 VERTICES = vertex_directions(4)
 protocols = pytest.mark.parametrize("protocol", [CLINICAL, HARDI, RESEARCH], ids=lambda p: p.name)
+
+
+def shell_interpolation(gradients, vertices):
+    """From the volumes to each shell's signal at the vertices, (shell, vertex, volume): fit, then evaluate."""
+    return even_harmonics(vertices, 8) @ shell_fits(gradients)
 
 
 def turned(gradients, matrix):
