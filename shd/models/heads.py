@@ -31,7 +31,7 @@ class EquivariantHead(nn.Module):
 
 
 class InvariantLinear(nn.Module):
-    """A linear map of the features' mean over the sphere, zero before training.
+    """A linear map of the features' mean over the sphere, zero before training; heads share that mean.
 
     The mean, not the maximum: a maximum over the sphere is biased upwards by noise.
     """
@@ -42,9 +42,9 @@ class InvariantLinear(nn.Module):
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, x: Float[Tensor, "vertex *grid channel"]) -> Float[Tensor, "*grid output"]:
+    def forward(self, mean: Float[Tensor, "*grid channel"]) -> Float[Tensor, "*grid output"]:
         """Return values in single precision at least; rotating the features over the sphere leaves them unchanged."""
-        value = self.linear(x.mean(0))
+        value = self.linear(mean)
         return value.to(torch.promote_types(value.dtype, torch.float32))
 
 
@@ -52,7 +52,7 @@ class InvariantHead(InvariantLinear):
     """Logarithm of the amounts of the isotropic tissues: an invariant linear correction of their estimate."""
 
     def correct(
-        self, x: Float[Tensor, "vertex *grid channel"], estimate: Float[Tensor, "*grid tissue"]
+        self, mean: Float[Tensor, "*grid channel"], estimate: Float[Tensor, "*grid tissue"]
     ) -> Float[Tensor, "*grid tissue"]:
         """Return one value a tissue; rotating features over the sphere leaves it unchanged."""
-        return self(x) + torch.log(estimate + _FLOOR)
+        return self(mean) + torch.log(estimate + _FLOOR)

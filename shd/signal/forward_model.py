@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from shd.errors import ResponseError
@@ -66,13 +66,17 @@ class ForwardModel:
         """Return the same model on another device."""
         return ForwardModel(self.tissues, self.wm.to(device), self.isotropic.to(device), self.b0.to(device))
 
+    def at(self, volumes: Int[Tensor, " chosen"]) -> "ForwardModel":
+        """Return the model of some of the volumes."""
+        return ForwardModel(self.tissues, self.wm[volumes], self.isotropic[volumes], self.b0)
+
     def __call__(
         self, wm: Float[Tensor, "vertex *grid"], isotropic: Float[Tensor, "*grid tissue"]
     ) -> Float[Tensor, "volume *grid"]:
         """Return the signal, divided by the b=0 signal, of fractions on the vertices and of the isotropic tissues."""
         signal = self.wm @ wm.reshape(wm.shape[0], -1)
         if isotropic.shape[-1]:
-            signal = signal + self.isotropic @ isotropic.reshape(-1, isotropic.shape[-1]).T
+            signal = torch.addmm(signal, self.isotropic, isotropic.reshape(-1, isotropic.shape[-1]).T)
         return signal.reshape(self.wm.shape[0], *wm.shape[1:])
 
 

@@ -39,7 +39,7 @@ def test_the_isotropic_head_is_invariant(dtype):
     module = head(lambda: InvariantHead(CHANNELS, 2), dtype)
 
     def answer(v):
-        return module.correct(v[..., :CHANNELS], v[..., CHANNELS:].mean(0))
+        return module.correct(v[..., :CHANNELS].mean(0), v[..., CHANNELS:].mean(0))
 
     assert_equivariant(answer, TURN, unchanged, packed(dtype, 2))
     for symmetry in voxel_symmetries()[::7]:

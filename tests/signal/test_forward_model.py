@@ -90,6 +90,14 @@ def test_white_matter_alone_takes_no_isotropic_part():
     assert model(torch.ones(24, 4), torch.zeros(4, 0)).shape == (len(gradients.bvalues), 4)
 
 
+@pytest.mark.parametrize("tissues", [1, 3])
+def test_the_model_of_some_volumes_predicts_them_alone(tissues):
+    gradients, responses = table(), tissue_responses(BVALUES)[:tissues]
+    model, chosen = forward_model(responses, gradients, vertex_directions(2)), torch.tensor([7, 0, 3])
+    wm, isotropic = torch.rand(24, 2, 3), torch.rand(2, 3, tissues - 1)
+    torch.testing.assert_close(model.at(chosen)(wm, isotropic), model(wm, isotropic)[chosen])
+
+
 def test_turning_fibres_and_gradients_together_changes_nothing():
     rotation, gradients = random_rotation(np.random.default_rng(3)), table()
     turned = gradient_table(gradients.bvalues, gradients.directions @ rotation.T)

@@ -35,8 +35,8 @@ class Objective:
     """Loss of tissue fractions against the measured signal, on the voxels chosen.
 
     forward: forward model of the scan. vertices: unit vectors of the network's finest sphere. weighted: indices of the
-    diffusion-weighted volumes (the b=0 volumes are met exactly by the normalisation). degree: of the regularised fODF.
-    noise_variance: of S/S₀, in whose units the reconstruction counts.
+    diffusion-weighted volumes, the only ones predicted (the b=0 volumes are met exactly by the normalisation). degree:
+    of the regularised fODF. noise_variance: of S/S₀, in whose units the reconstruction counts.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Objective:
         degree: int = 8,
         noise_variance: float = 1.0,
     ) -> None:
-        self.forward, self.weighted, self.weights = forward, weighted, weights
+        self.predict, self.weighted, self.weights = forward.at(weighted), weighted, weights
         self.noise_variance = noise_variance
         device = forward.wm.device
         basis = torch.from_numpy(even_harmonics(vertices, degree).astype(np.float32)).to(device)
@@ -67,20 +67,22 @@ class Objective:
         signal: S/S₀ of the masked voxels, in the order of `mask`. scored: which of those voxels count (held-out ones
         are left out of the reconstruction and the sphere terms when training, and are the only ones when validating).
         """
-        inside = mask.flatten() > 0
-        wm = fractions.wm.flatten(1)[:, inside][:, scored]
-        isotropic = fractions.isotropic.flatten(0, 3)[inside][scored]
-        predicted = self.forward(wm, isotropic)[self.weighted]
-        terms = {"data": reconstruction(predicted, signal[scored].T[self.weighted]) / self.noise_variance}
+        chosen = mask.flatten().nonzero().squeeze(1)[scored]
+        field = fractions.wm.flatten(1)
+        wm = field.index_select(1, chosen)
+        isotropic = fractions.isotropic.flatten(0, 3).index_select(0, chosen)
+        measured = signal[scored].index_select(1, self.weighted).T
+        terms = {"data": reconstruction(self.predict(wm, isotropic), measured) / self.noise_variance}
         loss = terms["data"]
         if self.weights.sparsity:
             terms["sparsity"] = cauchy_sparsity(wm / (4 * np.pi))
             loss = loss + self.weights.sparsity * terms["sparsity"]
+        if self.weights.negativity or self.weights.variation:
+            coefficients = self.project @ field
         if self.weights.negativity:
-            terms["negativity"] = negativity(self.evaluate @ (self.project @ wm))
+            terms["negativity"] = negativity(self.evaluate @ coefficients.index_select(1, chosen))
             loss = loss + self.weights.negativity * terms["negativity"]
         if self.weights.variation:
-            coefficients = (self.project @ fractions.wm.flatten(1)).unflatten(1, mask.shape)
-            terms["variation"] = total_variation(coefficients, mask)
+            terms["variation"] = total_variation(coefficients.unflatten(1, mask.shape), mask)
             loss = loss + self.weights.variation * terms["variation"]
         return {"loss": loss, **terms}
