@@ -65,6 +65,7 @@ class PonitaConvolution(nn.Module):
         self.spatial = KernelNetwork(_offset_invariants(axes), channels_in, hidden)
         self.orientational = KernelNetwork(cosines[..., None], channels_in, hidden)
         self.mix = nn.Linear(channels_in, channels_out)
+        nn.init.zeros_(self.mix.bias)
 
     def forward(
         self, x: Float[Tensor, "batch channel_in vertex x y z"]
