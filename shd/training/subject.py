@@ -73,8 +73,10 @@ class SubjectTraining:
             forward, vertices, weighted, settings.weights, settings.degree, self.noise_variance
         )
         self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
+        # views of the weights, to average them in one call
+        self._weights, self._averages = (list(net.state_dict().values()) for net in (self.model, self.average))
         self.fingerprint = _fingerprint(scan, responses, settings)
         self.generator = np.random.default_rng(settings.seed)
         self.voxels = scan.voxels
@@ -135,16 +137,14 @@ class SubjectTraining:
         self._update_average()
         self.steps_done += 1
         self.seconds += time.perf_counter() - started
-        return {name: float(value.detach()) for name, value in terms.items()}
+        values = torch.stack([value.detach() for value in terms.values()]).tolist()  # one wait for the device
+        return dict(zip(terms, values, strict=True))
 
     @torch.no_grad()
     def _update_average(self) -> None:
         # early on the average follows closely, so that it does not remember the random start
         decay = min(self.settings.averaging, (1 + self.steps_done) / (10 + self.steps_done))
-        for kept, new in zip(
-            self.average.state_dict().values(), self.model.state_dict().values(), strict=True
-        ):
-            kept.lerp_(new, 1 - decay)
+        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
 
     @torch.no_grad()
     def validate(self) -> float:
@@ -213,5 +213,5 @@ def _fingerprint(scan: NormalisedScan, responses: tuple[Response, ...], settings
     """Return a short name of everything that shapes a fit; where it runs is no part of it."""
     digest = hashlib.sha256(repr(replace(settings, threads=1, device="cpu")).encode())
     for array in (scan.signal, scan.gradients.directions, *(r.coefficients for r in responses)):
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).data.cast("B"))  # a brain's signal is not copied for it
     return digest.hexdigest()[:12]

@@ -47,6 +47,24 @@ def test_the_block_size_changes_nothing(block):
     np.testing.assert_array_equal(whole.b0, parts.b0)
 
 
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 0, 2, 3), (3, 0, 2, 1)])
+def test_the_order_in_memory_changes_nothing(axes):
+    """NIfTI files have x fastest and volumes slowest; rows are in C order of the grid whatever the file's order."""
+    given = scan()
+    back = np.argsort(axes)
+    data = np.ascontiguousarray(given.data.transpose(axes)).transpose(back)
+    found, expected = normalise(Scan(data, given.affine, GRADIENTS, given.mask), block=7), normalise(given)
+    np.testing.assert_allclose(found.signal, expected.signal, rtol=1e-6)
+    np.testing.assert_allclose(found.b0, expected.b0, rtol=1e-6)
+
+
+def test_the_scan_is_left_as_it_is():
+    given = scan()
+    before = given.data.copy()
+    normalise(given)
+    np.testing.assert_array_equal(given.data, before)
+
+
 def test_scaling_a_voxel_scales_its_b0_alone():
     given = scan()
     other = Scan(given.data * 3, given.affine, GRADIENTS, given.mask)

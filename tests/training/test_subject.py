@@ -73,6 +73,37 @@ def test_a_state_before_the_first_step(tmp_path):
     assert run.step() == other.step()
 
 
+def test_a_signal_on_disk_trains_as_one_in_memory(tmp_path):
+    """Read-only and memory-mapped, as that of a whole brain may be; another process may have mapped it, or not."""
+    scan = normalise(phantom().scan)
+    np.save(tmp_path / "signal.npy", scan.signal)
+    stored = replace(scan, signal=np.load(tmp_path / "signal.npy", mmap_mode="r"))
+    first, second = (SubjectTraining(s, phantom().responses, SETTINGS) for s in (scan, stored))
+    assert first.fingerprint == second.fingerprint
+    assert [first.step() for _ in range(2)] == [second.step() for _ in range(2)]
+    assert first.validate() == second.validate()
+
+
+def test_the_average_follows_the_weights():
+    """The average is (1 + n)/(10 + n) of itself after n steps, and the rest is the new weights."""
+    run = training()
+    for done in range(3):
+        before = {name: value.clone() for name, value in run.average.state_dict().items()}
+        run.step()
+        kept = (1 + done) / (10 + done)
+        for name, value in run.average.state_dict().items():
+            torch.testing.assert_close(value, kept * before[name] + (1 - kept) * run.model.state_dict()[name])
+
+
+def test_the_average_still_follows_after_a_state_was_loaded():
+    run, other = training(), training()
+    run.step()
+    other.load_state(*run.state())
+    before = {name: value.clone() for name, value in other.average.state_dict().items()}
+    other.step()
+    assert any(not torch.equal(value, before[name]) for name, value in other.average.state_dict().items())
+
+
 def other_responses():
     wm, *others = phantom().responses
     return (replace(wm, coefficients=1.01 * wm.coefficients), *others)
