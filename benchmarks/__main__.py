@@ -1,6 +1,6 @@
-"""`python -m benchmarks` lists the benchmarks; `python -m benchmarks NAME …` runs them.
+"""`python -m benchmarks` lists the benchmarks; `python -m benchmarks NAME … [--option …]` runs them.
 
-A benchmark is a module of this folder with a docstring and a function `main()`.
+A benchmark is a module of this folder with a docstring and a function `main()`; options go to each that is named.
 """
 
 import ast
@@ -19,9 +19,11 @@ def available() -> dict[str, str]:
     }
 
 
-def main(names: list[str]) -> int:
-    """List the benchmarks, or run the named ones in the order given."""
+def main(words: list[str]) -> int:
+    """List the benchmarks, or run the named ones in the order given; from the first option on, words are options."""
     known = available()
+    first = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
+    names, options = words[:first], words[first:]
     unknown = [name for name in names if name not in known]
     if unknown:
         print(f"error: no benchmark {', '.join(unknown)}; there are: {', '.join(known) or 'none'}", file=sys.stderr)
@@ -30,7 +32,8 @@ def main(names: list[str]) -> int:
         for name, summary in known.items():
             print(f"{name:24s} {summary}")
     for name in names:
-        importlib.import_module(f"benchmarks.{name}").main()
+        run = importlib.import_module(f"benchmarks.{name}").main
+        run(options) if options else run()
     return 0
 
 
