@@ -15,19 +15,18 @@ from pathlib import Path
 
 __all__ = ["Patience", "Timing", "measure", "peak_memory"]
 
-_WARM_UP_SECONDS = 0.2
-
-
 @dataclass(frozen=True)
 class Patience:
     """How long to repeat a call: `least` times and `seconds`, whichever is longer, but no longer than `most` seconds.
 
-    A call under way is always finished, so that one which takes longer than `most` is measured once.
+    A call under way is always finished, so that one which takes longer than `most` is measured once. warm_up: seconds
+    of calls before, which are not counted.
     """
 
     seconds: float = 1.5
     least: int = 5
     most: float = 30.0
+    warm_up: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,13 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def measure(call: Callable[[], object], patience: Patience | None = None, warmed: float = 0.0) -> Timing:
-    """Return the time of a call, repeated by `patience` after calls of 0.2 s together, at least one, not counted.
+    """Return the time of a call, repeated by `patience`.
 
-    warmed: seconds that such calls took already.
+    warmed: seconds that calls to warm up took already.
     """
     patience = patience or Patience()
-    while warmed < _WARM_UP_SECONDS:
+    while warmed < patience.warm_up:
         warmed += _seconds(call)
-    gc.collect()
     taken, total = [], 0.0
     while total < patience.most and (len(taken) < patience.least or total < patience.seconds):
         taken.append(_seconds(call))
