@@ -93,6 +93,7 @@ SYSTEMS = (
     System(RIVAL, _published, to_published, from_published),
     System("published SHD, bfloat16", _published, to_published, from_published, dtype="bfloat16"),
     System("RT-ESD, float32", _recurrent, to_published, from_published, hemisphere=False),
+    System("RT-ESD, bfloat16", _recurrent, to_published, from_published, hemisphere=False, dtype="bfloat16"),
     System("PONITA, float32", _ponita, _channel_first, _channel_last, shared=False),
     System("PONITA, bfloat16", _ponita, _channel_first, _channel_last, shared=False, dtype="bfloat16"),
     *(System(f"shd {name}, {dtype}", _ours(name), _same, _same, dtype=dtype)

@@ -44,6 +44,7 @@ NETWORKS = (
     Network(RIVAL),
     Network("published SHD, bfloat16", bfloat16=True),
     Network("RT-ESD, float32", hemisphere=False),
+    Network("RT-ESD, bfloat16", hemisphere=False, bfloat16=True),
     *(Network(f"shd {name}, {'bfloat16' if half else 'float32'}", name, bfloat16=half)
       for name in ENGINES for half in (False, True)),
 )  # fmt: skip
