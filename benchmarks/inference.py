@@ -21,10 +21,11 @@ from benchmarks.harness import tables
 from benchmarks.harness.cases import Case, Work
 from benchmarks.harness.entry import option_parser, prepare, show, store
 from benchmarks.harness.timing import Patience
+from benchmarks.layers import FAST_ENGINES
 from benchmarks.published.patches import deploy_patches
 from benchmarks.published.unet import PublishedUNet
 from benchmarks.rivals import mrtrix_installed, multi_tissue_deconvolution
-from shd.engines import ENGINES, set_engine
+from shd.engines import set_engine
 from shd.fitting.budget import default_settings
 from shd.graphs.hemisphere import vertex_count, vertex_directions
 from shd.inference.tiled import deconvolve
@@ -129,7 +130,7 @@ def main(options: Sequence[str] = ()) -> None:
     scan, configs = normalise(raw), networks(responses, raw)
     cases = [patch_case(configs["published widths"], arguments.patches), estimate_case(scan, responses)]
     cases += [
-        tiled_case(name, config, engine, scan, responses) for name, config in configs.items() for engine in ENGINES
+        tiled_case(name, config, engine, scan, responses) for name, config in configs.items() for engine in FAST_ENGINES
     ]
     cases.append(mrtrix_case(raw, responses, arguments.threads))
     title = f"Inference, {arguments.side}³ voxels, {raw.data.shape[3]} volumes, {arguments.threads} threads"

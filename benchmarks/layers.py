@@ -17,10 +17,16 @@ from shd.engines import ENGINES, set_engine
 from shd.graphs.hierarchy import Level, sphere_hierarchy
 from shd.models.spatio_spherical import SpatioSphericalConvolution
 
-__all__ = ["RIVAL", "SYSTEMS", "LayerProblem", "LayerSize", "System", "answers"]
+__all__ = ["FAST_ENGINES", "RIVAL", "SYSTEMS", "TRUTH", "LayerProblem", "LayerSize", "System", "answers"]
 
 ORDER, KERNEL = 5, 3
 RIVAL = "published SHD, float32"
+
+FAST_ENGINES = tuple(name for name in ENGINES if name != "reference")
+"""The engines that whole networks are timed on: the reference is the definition written out, and slow."""
+
+TRUTH = "torch"
+"""The engine whose answers in double precision the others are compared with: exact there, and fast enough."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class System:
 
     build: from level and channels. to_own, from_own: between shd's order of axes and the system's. shared: whether it
     has shd's weights and so computes shd's function. dtype: of the products, by autocast where it is bfloat16.
+    engine: shd's, if it is one.
     """
 
     name: str
@@ -52,6 +59,7 @@ class System:
     hemisphere: bool = True
     shared: bool = True
     dtype: str = "float32"
+    engine: str | None = None
 
 
 def _same(x: Tensor) -> Tensor:
@@ -96,12 +104,12 @@ SYSTEMS = (
     System("RT-ESD, bfloat16", _recurrent, to_published, from_published, hemisphere=False, dtype="bfloat16"),
     System("PONITA, float32", _ponita, _channel_first, _channel_last, shared=False),
     System("PONITA, bfloat16", _ponita, _channel_first, _channel_last, shared=False, dtype="bfloat16"),
-    *(System(f"shd {name}, {dtype}", _ours(name), _same, _same, dtype=dtype)
+    *(System(f"shd {name}, {dtype}", _ours(name), _same, _same, dtype=dtype, engine=name)
       for name in ENGINES for dtype in ("float32", "bfloat16")),
 )  # fmt: skip
 
 
-_REFERENCE = System("reference", _ours("reference"), _same, _same)
+_TRUTH = System("truth", _ours(TRUTH), _same, _same)
 
 
 class LayerProblem:
@@ -138,8 +146,8 @@ class LayerProblem:
         return built_in(dtype, build, weights)
 
     def expected(self, system: System, backward: bool) -> list[Tensor]:
-        """Return `answers` in double precision; those of shd's reference where the system computes shd's function."""
-        truth = replace(_REFERENCE, hemisphere=system.hemisphere) if system.shared else replace(system, dtype="float32")
+        """Return `answers` in double precision; shd's own where the system computes shd's function."""
+        truth = replace(_TRUTH, hemisphere=system.hemisphere) if system.shared else replace(system, dtype="float32")
         key = (truth.name, truth.hemisphere, backward)
         if key not in self._known:
             x, cotangent = self.inputs[truth.hemisphere].double(), self.cotangents[truth.hemisphere].double()

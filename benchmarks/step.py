@@ -16,7 +16,8 @@ from typing import Any
 from benchmarks.harness import tables
 from benchmarks.harness.cases import Case, Work
 from benchmarks.harness.entry import option_parser, prepare, show, store
-from shd.engines import ENGINES, set_engine
+from benchmarks.layers import FAST_ENGINES
+from shd.engines import set_engine
 from shd.fitting.budget import default_settings
 from shd.scans.normalisation import normalise
 from shd.simulation import Phantom, crossing_phantom
@@ -89,7 +90,7 @@ def main(options: Sequence[str] = ()) -> None:
     precision = "bfloat16" if bfloat16_pays("cpu") else "float32"
     title = f"Training step, {arguments.side}³ voxels, {precision}, {arguments.threads} threads"
     cases = (
-        step_case(phantom, width, engine, arguments.threads) for width in arguments.widths for engine in ENGINES
+        step_case(phantom, width, engine, arguments.threads) for width in arguments.widths for engine in FAST_ENGINES
     )
     results = show(title, cases, [*tables.parts(PARTS), tables.MEMORY])
     store(arguments, {title: results})

@@ -19,15 +19,15 @@ from benchmarks.harness import tables
 from benchmarks.harness.cases import Case, Work
 from benchmarks.harness.entry import option_parser, prepare, show, store
 from benchmarks.harness.precision import built_in
+from benchmarks.layers import FAST_ENGINES, RIVAL, TRUTH
 from benchmarks.published.layout import from_published, to_published
 from benchmarks.published.unet import PublishedUNet, copy_weights
-from shd.engines import ENGINES, set_engine
+from shd.engines import set_engine
 from shd.graphs.hemisphere import vertex_count
 from shd.models.config import ModelConfig
 from shd.models.unet import UNet
 
 COLUMNS = (tables.ERROR, tables.RATE, tables.MEMORY)
-RIVAL = "published SHD, float32"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ NETWORKS = (
     Network("RT-ESD, float32", hemisphere=False),
     Network("RT-ESD, bfloat16", hemisphere=False, bfloat16=True),
     *(Network(f"shd {name}, {'bfloat16' if half else 'float32'}", name, bfloat16=half)
-      for name in ENGINES for half in (False, True)),
+      for name in FAST_ENGINES for half in (False, True)),
 )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ class UNetProblem:
         """Return the answer in double precision."""
         key = (hemisphere, training)
         if key not in self._known:
-            network = self.ours("reference", hemisphere, torch.float64).train(training)
+            network = self.ours(TRUTH, hemisphere, torch.float64).train(training)
             x = self.input(hemisphere).double()
             with torch.no_grad():
                 self._known[key] = network(x, torch.ones(1, *x.shape[2:5], 1, dtype=torch.float64))
