@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "shd"
 FOLDERS = (
-    "sphere", "graphs", "signal", "models", "fodf", "scans", "simulation", "evaluation", "training", "inference", "io",
+    "sphere", "graphs", "engines", "signal", "models", "fodf", "scans", "simulation", "evaluation", "training", "inference", "io",
     "report", "fitting", "cli",
 )  # fmt: skip
 BASE = ("errors", "types", "_version")

@@ -42,13 +42,15 @@ def fold(nside: int) -> Int[np.ndarray, " vertex"]:
     return np.where(every < vertex_count(nside), every, antipodes(nside))
 
 
-def symmetry_permutations(nside: int) -> list[tuple[Float[np.ndarray, "3 3"], Int[np.ndarray, " vertex"]]]:
-    """Return the 8 symmetries that map the hemispherical grid onto itself, as (matrix, permutation).
+def symmetry_permutations(
+    nside: int, hemisphere: bool = True
+) -> list[tuple[Float[np.ndarray, "3 3"], Int[np.ndarray, " vertex"]]]:
+    """Return 8 symmetries that map the grid onto itself, as (matrix, permutation).
 
-    They are the quarter turns about the polar axis and the reflections (the square's group; inversion acts as the
-    identity on even functions). For a function f on the vertices, f[permutation] is v ↦ f(R⁻¹v).
+    They are the quarter turns about the polar axis and the reflections: the square's group. On the half-sphere inversion
+    acts as the identity, so there are no others. For a function f on the vertices, f[permutation] is v ↦ f(R⁻¹v).
     """
-    directions, folded = vertex_directions(nside), fold(nside)
+    directions = vertex_directions(nside, hemisphere)
     quarter = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     mirror = np.diag([1.0, -1.0, 1.0])
     symmetries = []
@@ -56,5 +58,5 @@ def symmetry_permutations(nside: int) -> list[tuple[Float[np.ndarray, "3 3"], In
         for turns in range(4):
             matrix = np.linalg.matrix_power(quarter, turns) @ reflection
             source = healpy.vec2pix(nside, *(directions @ matrix).T, nest=True)
-            symmetries.append((matrix, folded[source]))
+            symmetries.append((matrix, fold(nside)[source] if hemisphere else source))
     return symmetries

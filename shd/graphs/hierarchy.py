@@ -7,8 +7,9 @@ import numpy as np
 import scipy.sparse as sparse
 from jaxtyping import Float
 
-from shd.graphs.hemisphere import vertex_count, vertex_directions
-from shd.graphs.laplacian import DEFAULT_WIDTH, eigenbasis, hemisphere_laplacian, rescaled, sphere_laplacian
+from shd.graphs.hemisphere import symmetry_permutations, vertex_count, vertex_directions
+from shd.graphs.laplacian import DEFAULT_WIDTH, hemisphere_laplacian, rescaled, sphere_laplacian
+from shd.graphs.symmetry import BlockBasis, block_basis
 
 __all__ = ["Hierarchy", "Level", "sphere_hierarchy"]
 
@@ -28,11 +29,9 @@ class Level:
         return len(self.directions)
 
     @cached_property
-    def spectrum(self) -> tuple[Float[np.ndarray, " vertex"], Float[np.ndarray, "vertex vertex"]]:
-        """Eigenvalues (ascending) and eigenvectors (columns) of the rescaled Laplacian; computed at first use."""
-        values, vectors = eigenbasis(self.laplacian)
-        _freeze(values, vectors)
-        return values, vectors
+    def basis(self) -> BlockBasis:
+        """Eigenvalues and eigenvectors of the rescaled Laplacian, in symmetry blocks; computed at first use."""
+        return block_basis(self.laplacian, symmetry_permutations(self.nside, self.hemisphere))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ started eigenvalue solver would change the filters by 1e-4 from build to build.
 import healpy
 import numpy as np
 import scipy.sparse as sparse
-from jaxtyping import Float
 from pygsp.graphs import Graph
 from scipy.sparse.linalg import eigsh
 
@@ -17,7 +16,6 @@ from shd.graphs.hemisphere import antipodes, check_nside, vertex_count, vertex_d
 
 __all__ = [
     "DEFAULT_WIDTH",
-    "eigenbasis",
     "hemisphere_laplacian",
     "kernel_width",
     "largest_eigenvalue",
@@ -85,10 +83,3 @@ def rescaled(laplacian: sparse.csr_array) -> sparse.csr_array:
     identity = sparse.eye_array(laplacian.shape[0], format="csr")
     return sparse.csr_array(laplacian * (2.0 / largest_eigenvalue(laplacian)) - identity)
 
-
-def eigenbasis(
-    laplacian: sparse.csr_array,
-) -> tuple[Float[np.ndarray, " vertex"], Float[np.ndarray, "vertex vertex"]]:
-    """Return ascending eigenvalues and the orthonormal eigenvectors (as columns)."""
-    values, vectors = np.linalg.eigh(laplacian.toarray())
-    return values, vectors

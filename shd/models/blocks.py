@@ -1,16 +1,18 @@
 """One convolution with what follows it, and the change of resolution between levels."""
 
-import torch
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from shd.engines.engine import Engine
 from shd.graphs.hierarchy import Level
 from shd.models.config import ModelConfig
-from shd.models.functional import pool_vertices, unpool_vertices
+from shd.models.functional import pool_vertices
 from shd.models.normalisation import make_normalisation
 from shd.models.spatio_spherical import SpatioSphericalConvolution
 
-__all__ = ["ConvolutionBlock", "coarser", "finer", "pool_mask", "pool_voxels", "unpool_voxels"]
+__all__ = ["ConvolutionBlock", "coarser", "pool_mask", "pool_voxels"]
 
 
 class ConvolutionBlock(nn.Module):
@@ -22,11 +24,12 @@ class ConvolutionBlock(nn.Module):
         self.normalisation = make_normalisation(config.normalisation, channels_out)
 
     def forward(
-        self, x: Float[Tensor, "vertex batch x y z channel_in"], mask: Float[Tensor, "batch x y z 1"]
+        self, sources: Sequence[Tensor], mask: Float[Tensor, "batch x y z 1"], engine: Engine
     ) -> Float[Tensor, "vertex batch x y z channel_out"]:
-        """Return the activations."""
-        y = self.normalisation(self.convolution(x), mask)
-        return torch.relu(y) * mask.to(y.dtype)
+        """Return the activations; `sources` are in the engine's representation, as `Engine.mix` takes them."""
+        level = self.convolution.level
+        z, statistics = engine.mix(sources, level, self.convolution.weight, mask, self.normalisation.needs)
+        return engine.leave(z, level, *self.normalisation(statistics, mask))
 
 
 def _blocks(x: Tensor) -> Tensor:
@@ -47,19 +50,7 @@ def pool_voxels(
     return _blocks(x).sum(dim=(-6, -4, -2)) * (1 / count).to(x.dtype)
 
 
-def unpool_voxels(x: Float[Tensor, "vertex batch x2 y2 z2 channel"]) -> Float[Tensor, "vertex batch x y z channel"]:
-    """Return every block's value copied to its 2×2×2 voxels."""
-    vertices, batch, nx, ny, nz, channels = x.shape
-    wide = x[:, :, :, None, :, None, :, None].expand(vertices, batch, nx, 2, ny, 2, nz, 2, channels)
-    return wide.reshape(vertices, batch, 2 * nx, 2 * ny, 2 * nz, channels)
-
-
 def coarser(x: Tensor, mask: Tensor, spatial: bool) -> Tensor:
     """Return `x` one level down: four vertices to one, and with `spatial` eight voxels to one."""
     pooled = pool_vertices(x)
     return pool_voxels(pooled, mask) if spatial else pooled
-
-
-def finer(x: Tensor, spatial: bool) -> Tensor:
-    """Return `x` one level up, by copying."""
-    return unpool_vertices(unpool_voxels(x) if spatial else x)

@@ -6,13 +6,12 @@ from torch import Tensor, nn
 
 from shd.graphs.hierarchy import Level
 from shd.graphs.spatial import distance_classes, expanded_class_map
-from shd.models.chebyshev import SpectralModule
 from shd.models.functional import spatio_spherical_convolution
 
 __all__ = ["SpatioSphericalConvolution"]
 
 
-class SpatioSphericalConvolution(SpectralModule):
+class SpatioSphericalConvolution(nn.Module):
     """y = Σ_{k,r} T_k(L) S_r x W[k, r] (Elaldi et al. 2024, section 3.2) with a kernel isotropic in space.
 
     size: 3 or 5 voxels a side; 1 makes it voxel-wise. order: number of Chebyshev terms. No bias: a normalisation
@@ -22,8 +21,8 @@ class SpatioSphericalConvolution(SpectralModule):
     def __init__(
         self, level: Level, channels_in: int, channels_out: int, order: int = 5, size: int = 3
     ) -> None:
-        super().__init__(level, order)
-        self.size = size
+        super().__init__()
+        self.level, self.size, self.engine = level, size, "auto"
         self.weight = nn.Parameter(torch.empty(order, len(distance_classes(size)), channels_in, channels_out))
         self.reset_parameters()
 
@@ -39,4 +38,4 @@ class SpatioSphericalConvolution(SpectralModule):
         self, x: Float[Tensor, "vertex batch x y z channel_in"]
     ) -> Float[Tensor, "vertex batch x y z channel_out"]:
         """Return the convolved field."""
-        return spatio_spherical_convolution(x, self.eigenvectors, self.polynomials, self.weight, self.size)
+        return spatio_spherical_convolution(x, self.level, self.weight, self.engine)

@@ -2,12 +2,14 @@
 
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from shd.graphs.hierarchy import Hierarchy, Level, sphere_hierarchy
-from shd.models.blocks import ConvolutionBlock, coarser, finer, pool_mask
+from shd.engines.choice import choose_engine
+from shd.engines.engine import Engine
+from shd.graphs.hierarchy import Level, sphere_hierarchy
+from shd.graphs.spatial import distance_classes
+from shd.models.blocks import ConvolutionBlock, coarser, pool_mask
 from shd.models.config import ModelConfig
 
 __all__ = ["UNet"]
@@ -22,16 +24,16 @@ class UNet(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.config = config
-        hierarchy: Hierarchy = sphere_hierarchy(config.nside, config.levels, config.hemisphere)
+        self.config, self.engine = config, "auto"
+        self.levels = sphere_hierarchy(config.nside, config.levels, config.hemisphere).levels
         widths = [config.width << depth for depth in range(config.levels)]
         self.down = nn.ModuleList()
         self.up = nn.ModuleList()
         channels = config.input_channels
-        for level, width in zip(hierarchy.levels, widths, strict=True):
+        for level, width in zip(self.levels, widths, strict=True):
             self.down.append(_stage(level, channels, width, config))
             channels = width
-        for level, width in zip(hierarchy.levels[-2::-1], widths[-2::-1], strict=True):
+        for level, width in zip(self.levels[-2::-1], widths[-2::-1], strict=True):
             self.up.append(_stage(level, channels + width, width, config))
             channels = width
 
@@ -51,19 +53,21 @@ class UNet(nn.Module):
         if any(side % self.config.spatial_factor for side in mask.shape[1:4]):
             grid, factor = "×".join(map(str, mask.shape[1:4])), self.config.spatial_factor
             raise ValueError(f"a grid of {grid} voxels, but pooling needs multiples of {factor}; pad it with zeros")
+        engine = choose_engine(self.engine, x, len(distance_classes(self.config.kernel)))
         x = x * mask.to(x.dtype)
         skips, masks = [], [mask]
         last = len(self.down) - 1
         for depth, stage in enumerate(self.down):
-            x = _run(stage, x, masks[-1])
+            x = _run(stage, [engine.enter(x, self.levels[depth])], masks[-1], engine)
             if depth < last:
                 skips.append(x)
                 spatial = depth < self.config.spatial_poolings
                 x = coarser(x, masks[-1], spatial)
                 masks.append(pool_mask(masks[-1]) if spatial else masks[-1])
         for depth, stage in zip(range(last - 1, -1, -1), self.up, strict=True):
-            lifted = finer(x, spatial=depth < self.config.spatial_poolings)
-            x = _run(stage, torch.cat([lifted, skips.pop()], dim=-1), masks[depth])
+            fine = self.levels[depth]
+            lifted = engine.lift(x, self.levels[depth + 1], fine)
+            x = _run(stage, [lifted, engine.enter(skips.pop(), fine)], masks[depth], engine)
         return x
 
 
@@ -74,8 +78,10 @@ def _stage(level: Level, channels_in: int, channels_out: int, config: ModelConfi
     )
 
 
-def _run(stage: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
+def _run(stage: nn.Module, sources: list[Tensor], mask: Tensor, engine: Engine) -> Tensor:
     assert isinstance(stage, nn.ModuleList)
-    for block in stage:
-        x = block(x, mask)
+    first, *others = stage
+    x = first(sources, mask, engine)
+    for block in others:
+        x = block([engine.enter(x, block.convolution.level)], mask, engine)
     return x

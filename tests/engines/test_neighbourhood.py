@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shd.graphs.spatial import distance_classes
-from shd.models.neighbourhood import neighbour_spread, neighbour_sums
+from shd.engines.neighbourhood import neighbour_spread, neighbour_sums
 from tests.models.dense_convolution import looped_neighbour_sums
 from tests.support.equivariance import assert_equivariant
 from tests.support.symmetries import voxel_symmetries

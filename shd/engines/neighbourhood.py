@@ -5,13 +5,15 @@ A kernel that depends on distance alone needs only the sum of the neighbours at 
 Outside the volume counts as zero. `neighbour_sums` and `neighbour_spread` are each other's adjoints.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from shd.graphs.spatial import distance_classes
 
-__all__ = ["neighbour_spread", "neighbour_sums"]
+__all__ = ["kernel_side", "neighbour_spread", "neighbour_sums", "on_grid", "unpool_voxels"]
 
 _FIRST_AXIS = 2  # tensors are (vertex, batch, x, y, z, ...)
 
@@ -109,3 +111,21 @@ def neighbour_sums(x: Float[Tensor, "vertex batch x y z channel"], size: int) ->
 def neighbour_spread(z: tuple[Tensor, ...], size: int) -> Float[Tensor, "vertex batch x y z channel"]:
     """Return Σ_r S_r z_r: each tensor summed over the neighbours at its distance; the adjoint of `neighbour_sums`."""
     return z[0] if size == 1 else _NeighbourSpread.apply(size, *z)
+
+
+def kernel_side(radii: int) -> int:
+    """Return how many voxels a side a kernel with this number of distances has."""
+    return {len(distance_classes(size)): size for size in (1, 3, 5)}[radii]
+
+
+def on_grid(sources: Sequence[Tensor], mask: Float[Tensor, "batch x y z 1"]) -> Tensor:
+    """Return the sources' channels together on the mask's grid; one on half the grid has its voxels copied to 2×2×2."""
+    whole = [source if source.shape[1:5] == mask.shape[:4] else unpool_voxels(source) for source in sources]
+    return whole[0] if len(whole) == 1 else torch.cat(whole, dim=-1)
+
+
+def unpool_voxels(x: Float[Tensor, "vertex batch x2 y2 z2 channel"]) -> Float[Tensor, "vertex batch x y z channel"]:
+    """Return every block's value copied to its 2×2×2 voxels."""
+    vertices, batch, nx, ny, nz, channels = x.shape
+    wide = x[:, :, :, None, :, None, :, None].expand(vertices, batch, nx, 2, ny, 2, nz, 2, channels)
+    return wide.reshape(vertices, batch, 2 * nx, 2 * ny, 2 * nz, channels)

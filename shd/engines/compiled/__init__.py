@@ -1,0 +1,9 @@
+"""The engine for CPUs: C++ kernels, compiled on the machine that runs them.
+
+- `vectors.h`, `sphere.h`, `mix.h`, `mix_gradient.h`, `engine.cpp`  the kernels
+- `build`       compile once, keep the library in the user's cache
+- `plan`        a block eigenbasis laid out as the kernels read it
+- `library`     the kernels as functions of tensors
+- `operations`  the same, differentiable
+- `engine`      all of it as an `Engine`
+"""

@@ -1,0 +1,84 @@
+"""The compiled kernels as an engine."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shd.engines.compiled.library import DTYPES, kernels
+from shd.engines.compiled.operations import Activate, Analyse, Mix, Synthesise
+from shd.engines.compiled.plan import Plan, make_plan
+from shd.engines.eigenbasis import chebyshev_polynomials
+from shd.engines.statistics import Statistics
+from shd.graphs.hierarchy import Level
+
+__all__ = ["CompiledEngine"]
+
+RADII = (1, 4)
+"""Distances of the kernels of 1 and 3 voxels a side."""
+
+
+@lru_cache(maxsize=32)
+def _plan(level: Level, dtype: torch.dtype) -> Plan:
+    basis = level.basis
+    return make_plan(basis.orbits, tuple(block.T for block in basis.blocks), DTYPES[dtype])
+
+
+@lru_cache(maxsize=32)
+def _lifting(coarse: Level, fine: Level, dtype: torch.dtype) -> Plan:
+    """Return the plan of Uᵀ P: copying to the four children commutes with the symmetries, so it stays in the blocks."""
+    copied = fine.basis.adapted.reshape(coarse.vertices, 4, -1).sum(1)  # Pᵀ Q on the fine level
+    between = copied.T @ coarse.basis.adapted
+    blocks, start, first = [], 0, 0
+    for block, small in zip(fine.basis.blocks, coarse.basis.blocks, strict=True):
+        stop, last = start + len(block), first + len(small)
+        blocks.append(block.T @ between[start:stop, first:last])
+        start, first = stop, last
+    return make_plan(coarse.basis.orbits, tuple(blocks), DTYPES[dtype])
+
+
+@lru_cache(maxsize=64)
+def _tables(level: Level, order: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the polynomials (vertex, order) and each eigenvector's sum over the vertices."""
+    polynomials = chebyshev_polynomials(torch.tensor(level.basis.eigenvalues), order)
+    modes = torch.from_numpy(np.sum(level.basis.eigenvectors, axis=0))
+    return polynomials.to(dtype).contiguous(), modes.to(dtype)
+
+
+class CompiledEngine:
+    """A field's representation is its coefficients in the eigenbasis, block by block."""
+
+    name = "compiled"
+
+    def __init__(self) -> None:
+        """Build or load the kernels. Raises BuildError where that cannot be."""
+        kernels()
+
+    def enter(self, x: Tensor, level: Level) -> Tensor:
+        """Return Uᵀ x."""
+        return Analyse.apply(_plan(level, x.dtype), x)
+
+    def lift(self, x: Tensor, coarse: Level, fine: Level) -> Tensor:
+        """Return Uᵀ P x, P copying every vertex's value to its four children."""
+        return Analyse.apply(_lifting(coarse, fine, x.dtype), x)
+
+    def mix(
+        self, sources: Sequence[Tensor], level: Level, weight: Tensor, mask: Tensor, statistics: str | None
+    ) -> tuple[Tensor, Statistics | None]:
+        """Multiply each eigenvalue's neighbour sums by its one matrix; see `Engine.mix`."""
+        dtype, grid = sources[0].dtype, tuple(mask.shape[:4])
+        polynomials, modes = _tables(level, len(weight), dtype)
+        flat = None if statistics is None else mask.detach().to(dtype).reshape(-1).contiguous()
+        z, *sums = Mix.apply(grid, polynomials, modes, flat, weight.to(dtype), *sources)
+        if statistics is None:
+            return z, None
+        return z, Statistics(level.vertices, sums[0].reshape(grid), sums[1], sums[2])
+
+    def leave(self, z: Tensor, level: Level, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+        """Return U z, or the activations; see `Engine.leave`."""
+        plan = _plan(level, z.dtype)
+        if scale is None or shift is None:
+            return Synthesise.apply(plan, z)
+        return Activate.apply(plan, z, scale.to(z.dtype), shift.to(z.dtype))

@@ -1,0 +1,170 @@
+"""The kernels as functions of tensors: contiguous, on the CPU, float32 or float64."""
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shd.engines.compiled.build import BuildError, library_path
+from shd.engines.compiled.plan import Plan
+
+__all__ = ["DTYPES", "Kernels", "MixArguments", "OutputGradients", "kernels"]
+
+DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
+
+_Address = ctypes.c_void_p
+_Count = ctypes.c_int64
+
+
+class _Field(ctypes.Structure):
+    _fields_ = [("data", _Address), ("channels", _Count), ("halved", _Count)]
+
+
+class _Mix(ctypes.Structure):
+    _fields_ = [
+        *((name, _Count) for name in ("batch", "x", "y", "z", "vertices", "orders", "radii", "sources", "outputs")),
+        ("source", _Field * 2),
+        ("polynomials", _Address),
+        ("weight", _Address),
+    ]
+
+
+class _Gate(ctypes.Structure):
+    _fields_ = [(name, _Address) for name in ("y", "z", "scale", "scale_gradient", "shift_gradient")]
+
+
+class _OutputGradient(ctypes.Structure):
+    _fields_ = [
+        (name, _Address)
+        for name in ("gradient", "output", "voxel_power", "channel_power", "channel_total", "mask", "modes")
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class MixArguments:
+    """sources: one or two, (vertex, batch, x, y, z, channel) on `grid` or on half of it. polynomials: (vertex, order)."""
+
+    sources: Sequence[Tensor]
+    grid: tuple[int, ...]
+    polynomials: Tensor
+    weight: Tensor
+
+    def structure(self) -> _Mix:
+        """Return struct Mix of mix.h; the tensors must outlive it."""
+        order, radii, _, outputs = self.weight.shape
+        fields = [
+            _Field(source.data_ptr(), source.shape[-1], int(tuple(source.shape[1:5]) != self.grid))
+            for source in self.sources
+        ]
+        vertices = len(self.polynomials)
+        return _Mix(
+            *self.grid, vertices, order, radii, len(fields), outputs, (_Field * 2)(*fields),
+            self.polynomials.data_ptr(), self.weight.data_ptr(),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class OutputGradients:
+    """Gradients with respect to what a mix returned; those of the statistics are all there or all None."""
+
+    gradient: Tensor
+    output: Tensor
+    statistics: tuple[Tensor, Tensor, Tensor] | None
+    mask: Tensor
+    modes: Tensor
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+class Kernels:
+    """The functions of engine.cpp."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+
+    def _call(self, name: str, dtype: torch.dtype, *arguments: object) -> None:
+        function = getattr(self._library, f"shd_{name}_{str(dtype).removeprefix('torch.')}")
+        function.restype = None
+        function(*arguments, ctypes.c_int(torch.get_num_threads()))
+
+    def analyse(self, plan: Plan, x: Tensor) -> Tensor:
+        """Return diag(blocks)·Qᵀ x, (row, …) for x (vertex, …)."""
+        out = x.new_empty(plan.eigenvectors, *x.shape[1:])
+        self._analyse(plan, x, out, None)
+        return out
+
+    def analyse_gated(self, plan: Plan, x: Tensor, y: Tensor, z: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
+        """Return the gradients with respect to z, scale and shift of y = max(scale·U z + shift, 0), x being ∂/∂y."""
+        out, by_scale, by_shift = torch.empty_like(z), torch.empty_like(scale), torch.empty_like(scale)
+        pointers = (tensor.data_ptr() for tensor in (y, z, scale, by_scale, by_shift))
+        self._analyse(plan, x, out, ctypes.byref(_Gate(*pointers)))
+        return out, by_scale, by_shift
+
+    def _analyse(self, plan: Plan, x: Tensor, out: Tensor, gate: object) -> None:
+        columns = _Count(x[0].numel())
+        self._call(
+            "analyse", x.dtype, ctypes.byref(plan.structure), _Address(x.data_ptr()), _Address(out.data_ptr()),
+            columns, gate,
+        )  # fmt: skip
+
+    def synthesise(self, plan: Plan, z: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
+        """Return U z, or max(scale·U z + shift, 0) with one scale and shift a column."""
+        out = z.new_empty(plan.vertices, *z.shape[1:])
+        self._call(
+            "synthesise", z.dtype, ctypes.byref(plan.structure), _Address(z.data_ptr()), _Address(out.data_ptr()),
+            _Count(z[0].numel()), _Address(_address(scale)), _Address(_address(shift)), int(scale is not None),
+        )  # fmt: skip
+        return out
+
+    def mix(self, arguments: MixArguments, mask: Tensor | None, modes: Tensor) -> tuple[Tensor, ...]:
+        """Return the mixed field, and with `mask` (voxel) its voxel power, channel power and channel total."""
+        weight = arguments.weight
+        outputs = weight.shape[-1]
+        out = weight.new_empty(len(arguments.polynomials), *arguments.grid, outputs)
+        sums: list[Tensor] = []
+        if mask is not None:
+            sums = [torch.zeros(count, dtype=torch.float64) for count in (mask.numel(), outputs, outputs)]
+        addresses = [_Address(tensor.data_ptr()) for tensor in sums] or [None] * 3
+        self._call(
+            "mix", weight.dtype, ctypes.byref(arguments.structure()), _Address(out.data_ptr()),
+            _Address(_address(mask)), _Address(modes.data_ptr()), *addresses,
+        )  # fmt: skip
+        return out, *(total.to(weight.dtype) for total in sums)
+
+    def mix_gradient(
+        self, arguments: MixArguments, given: OutputGradients, wanted: Sequence[bool]
+    ) -> tuple[list[Tensor | None], Tensor]:
+        """Return the gradients of the sources (on the full grid, None where not wanted) and of the weight."""
+        weight = arguments.weight
+        vertices = len(arguments.polynomials)
+        sources = [
+            weight.new_empty(vertices, *arguments.grid, source.shape[-1]) if want else None
+            for source, want in zip(arguments.sources, wanted, strict=True)
+        ]
+        result = torch.empty_like(weight)
+        structure = _OutputGradient(
+            given.gradient.data_ptr(), given.output.data_ptr(), *(map(_address, given.statistics or (None,) * 3)),
+            given.mask.data_ptr(), given.modes.data_ptr(),
+        )  # fmt: skip
+        pointers = (_Address * 2)(*map(_address, sources))
+        self._call(
+            "mix_gradient", weight.dtype, ctypes.byref(arguments.structure()), ctypes.byref(structure), pointers,
+            _Address(result.data_ptr()),
+        )  # fmt: skip
+        return sources, result
+
+
+@lru_cache(maxsize=1)
+def kernels() -> Kernels:
+    """Return the compiled kernels. Raises BuildError where they cannot be built or loaded."""
+    path = library_path()
+    try:
+        return Kernels(ctypes.CDLL(str(path)))
+    except OSError as error:
+        raise BuildError(f"{path} cannot be loaded ({error})") from error

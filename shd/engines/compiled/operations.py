@@ -1,0 +1,106 @@
+"""The kernels as differentiable operations; they call no torch operation that autocast would change."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from shd.engines.compiled.library import MixArguments, OutputGradients, kernels
+from shd.engines.compiled.plan import Plan
+
+__all__ = ["Activate", "Analyse", "Mix", "Synthesise"]
+
+# mypy: disable-error-code="no-untyped-def,override"
+
+
+class Analyse(torch.autograd.Function):
+    """z = diag(blocks)·Qᵀ x."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, x: Tensor) -> Tensor:
+        ctx.plan = plan
+        return kernels().analyse(plan, x.contiguous())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, kernels().synthesise(ctx.plan, gradient.contiguous())
+
+
+class Synthesise(torch.autograd.Function):
+    """y = Q·diag(blocks)ᵀ z."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, z: Tensor) -> Tensor:
+        ctx.plan = plan
+        return kernels().synthesise(plan, z.contiguous())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, kernels().analyse(ctx.plan, gradient.contiguous())
+
+
+class Activate(torch.autograd.Function):
+    """y = max(scale·(Q·diag(blocks)ᵀ z) + shift, 0)."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, z: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        ctx.plan = plan
+        z, scale = z.contiguous(), scale.contiguous()
+        y = kernels().synthesise(plan, z, scale, shift.contiguous())
+        ctx.save_for_backward(z, scale, y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
+        z, scale, y = ctx.saved_tensors
+        by_z, by_scale, by_shift = kernels().analyse_gated(ctx.plan, gradient.contiguous(), y, z, scale)
+        return None, by_z, by_scale, by_shift
+
+
+class Mix(torch.autograd.Function):
+    """(z, voxel power, channel power, channel total) of the sources; z alone without `mask`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, grid: tuple[int, ...], polynomials: Tensor, modes: Tensor, mask: Tensor | None, weight: Tensor,
+        *sources: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        ctx.set_materialize_grads(False)
+        ctx.grid = grid
+        weight, sources = weight.contiguous(), tuple(source.contiguous() for source in sources)
+        out, *statistics = kernels().mix(MixArguments(sources, grid, polynomials, weight), mask, modes)
+        ctx.save_for_backward(polynomials, modes, mask, weight, out, *sources)
+        return out, *statistics
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor | None, *by_statistics: Tensor | None) -> tuple[Tensor | None, ...]:
+        polynomials, modes, mask, weight, out, *sources = ctx.saved_tensors
+        gradient = torch.zeros_like(out) if gradient is None else gradient.contiguous()
+        statistics = None
+        if any(part is not None for part in by_statistics):
+            shapes = (mask.numel(), out.shape[-1], out.shape[-1])
+            whole = (
+                out.new_zeros(shape) if part is None else part.to(out.dtype).contiguous()
+                for part, shape in zip(by_statistics, shapes, strict=True)
+            )
+            statistics = next(whole), next(whole), next(whole)
+        given = OutputGradients(gradient, out, statistics, modes if mask is None else mask, modes)
+        arguments = MixArguments(sources, ctx.grid, polynomials, weight)
+        by_source, by_weight = kernels().mix_gradient(arguments, given, ctx.needs_input_grad[5:])
+        pooled = (
+            found if found is None or found.shape == source.shape else _pooled(found)
+            for found, source in zip(by_source, sources, strict=True)
+        )
+        return None, None, None, None, by_weight, *pooled
+
+
+def _pooled(gradient: Tensor) -> Tensor:
+    """Return the sum over every 2×2×2 voxels: the adjoint of copying."""
+    vertices, batch, nx, ny, nz, channels = gradient.shape
+    blocks = gradient.reshape(vertices, batch, nx // 2, 2, ny // 2, 2, nz // 2, 2, channels)
+    return blocks.sum(dim=(3, 5, 7))

@@ -1,0 +1,44 @@
+"""Sums over an engine's representation that a normalisation needs."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["Statistics", "measured"]
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Sums over the vertices of one level; `vertices` says how many those are.
+
+    voxel_power: Σ z² over vertices and channels. channel_power, channel_total: Σ z² and Σ z over vertices and the
+    voxels inside the mask; None where they were not asked for.
+    """
+
+    vertices: int
+    voxel_power: Float[Tensor, "batch x y z"]
+    channel_power: Float[Tensor, " channel"] | None
+    channel_total: Float[Tensor, " channel"] | None
+
+
+def measured(
+    z: Float[Tensor, "row batch x y z channel"],
+    modes: Float[Tensor, " row"],
+    mask: Float[Tensor, "batch x y z 1"],
+    vertices: int,
+    channels: bool,
+) -> Statistics:
+    """Return the statistics of a representation: rows are orthonormal functions, whose sums over the vertices are `modes`.
+
+    Sums of squares are the same in every orthonormal basis (Parseval). In single precision at least.
+    """
+    wide = torch.promote_types(z.dtype, torch.float32)
+    power = z.to(wide).square().sum(0)
+    if not channels:
+        return Statistics(vertices, power.sum(-1), None, None)
+    inside = mask.to(wide)
+    total = torch.tensordot(modes.to(wide), z.to(wide), dims=([0], [0]))
+    grid = (0, 1, 2, 3)
+    return Statistics(vertices, power.sum(-1), (power * inside).sum(grid), (total * inside).sum(grid))
