@@ -39,7 +39,8 @@ def flat_spectrum(degree: int, columns: int, seed: int = 0) -> np.ndarray:
 
 def filter_error(nside: int, width: float, degree: int, filters: int = 16) -> float:
     """Return the mean relative error of random filters on signals up to `degree`."""
-    values, vectors = sphere_hierarchy(nside, 1, True, width).levels[0].spectrum
+    basis = sphere_hierarchy(nside, 1, True, width).levels[0].basis
+    values, vectors = basis.eigenvalues, basis.eigenvectors
     weights = np.random.default_rng(1).standard_normal((5, filters))
     response = np.polynomial.chebyshev.chebvander(values, 4) @ weights
     sample = even_harmonics(vertex_directions(nside), degree)

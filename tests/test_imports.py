@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "shd"
 FOLDERS = (
-    "sphere", "graphs", "engines", "signal", "models", "fodf", "scans", "simulation", "evaluation", "training", "inference", "io",
-    "report", "fitting", "cli",
+    "sphere", "graphs", "engines", "signal", "models", "fodf", "scans", "simulation", "evaluation", "training",
+    "inference", "io", "report", "fitting", "cli",
 )  # fmt: skip
 BASE = ("errors", "types", "_version")
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}

@@ -65,4 +65,4 @@ def set_engine(module: nn.Module, name: str) -> None:
         raise ValueError(f"engine {name!r}: use one of {', '.join(ENGINES)}")
     for part in module.modules():
         if hasattr(part, "engine"):
-            part.engine = name
+            part.engine = name  # type: ignore[assignment]

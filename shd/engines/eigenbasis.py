@@ -39,11 +39,11 @@ class _Basis:
     eigenvectors: Float[Tensor, "vertex vertex"]
     modes: Float[Tensor, " vertex"]
     gather: Int[Tensor, " vertex"]
-    turns: tuple[Float[Tensor, "orbit member member"], ...]
+    turns: tuple[Float[Tensor, "_orbit _member _member"], ...]
     place: Int[Tensor, " vertex"]
     scatter: Int[Tensor, " vertex"]
     unplace: Int[Tensor, " vertex"]
-    blocks: tuple[Float[Tensor, "coordinate eigenvector"], ...]
+    blocks: tuple[Float[Tensor, "_coordinate _eigenvector"], ...]
 
 
 @lru_cache(maxsize=64)

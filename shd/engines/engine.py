@@ -1,7 +1,7 @@
 """What every engine can do."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +12,7 @@ from shd.graphs.hierarchy import Level
 __all__ = ["Engine"]
 
 
+@runtime_checkable
 class Engine(Protocol):
     """A way to convolve: fields enter the engine's representation, are mixed there, and leave it.
 
@@ -25,7 +26,7 @@ class Engine(Protocol):
         """Return the representation of a field."""
 
     def lift(self, x: Float[Tensor, "coarse batch x y z channel"], coarse: Level, fine: Level) -> Tensor:
-        """Return the representation on `fine` of a field on `coarse`, each vertex's value copied to its four children."""
+        """Return the representation on `fine` of a field on `coarse`, every vertex's value copied to four children."""
 
     def mix(
         self,
@@ -37,8 +38,8 @@ class Engine(Protocol):
     ) -> tuple[Tensor, Statistics | None]:
         """Return Σ_{k,r} T_k(L) S_r x W[k, r] of the sources' channels one after the other, and its statistics.
 
-        The mask gives the grid; a source on half that grid (each side) has its voxels copied to 2×2×2. statistics: None,
-        "voxel" or "channel", whatever a normalisation needs; "channel" includes "voxel".
+        The mask gives the grid; a source on half that grid (each side) has its voxels copied to 2×2×2.
+        statistics: None, "voxel" or "channel", whatever a normalisation needs; "channel" includes "voxel".
         """
 
     def leave(

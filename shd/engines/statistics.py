@@ -30,9 +30,10 @@ def measured(
     vertices: int,
     channels: bool,
 ) -> Statistics:
-    """Return the statistics of a representation: rows are orthonormal functions, whose sums over the vertices are `modes`.
+    """Return the statistics of a representation, whose rows belong to orthonormal functions on the vertices.
 
-    Sums of squares are the same in every orthonormal basis (Parseval). In single precision at least.
+    modes: the functions' sums over the vertices. Sums of squares are the same in every orthonormal basis (Parseval).
+    The sums are in single precision at least.
     """
     wide = torch.promote_types(z.dtype, torch.float32)
     power = z.to(wide).square().sum(0)

@@ -47,8 +47,9 @@ def symmetry_permutations(
 ) -> list[tuple[Float[np.ndarray, "3 3"], Int[np.ndarray, " vertex"]]]:
     """Return 8 symmetries that map the grid onto itself, as (matrix, permutation).
 
-    They are the quarter turns about the polar axis and the reflections: the square's group. On the half-sphere inversion
-    acts as the identity, so there are no others. For a function f on the vertices, f[permutation] is v ↦ f(R⁻¹v).
+    They are the quarter turns about the polar axis and the reflections: the square's group. On the half-sphere
+    inversion acts as the identity, so there are no others. For a function f on the vertices, f[permutation] is
+    v ↦ f(R⁻¹v).
     """
     directions = vertex_directions(nside, hemisphere)
     quarter = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])

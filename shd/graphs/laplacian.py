@@ -82,4 +82,3 @@ def rescaled(laplacian: sparse.csr_array) -> sparse.csr_array:
     """Return 2L/λmax − I, whose eigenvalues fill [−1, 1]: what Chebyshev polynomials expect."""
     identity = sparse.eye_array(laplacian.shape[0], format="csr")
     return sparse.csr_array(laplacian * (2.0 / largest_eigenvalue(laplacian)) - identity)
-

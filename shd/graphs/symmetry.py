@@ -16,9 +16,7 @@ from jaxtyping import Float, Int
 __all__ = ["BlockBasis", "Orbit", "block_basis"]
 
 Symmetry = tuple[Float[np.ndarray, "3 3"], Int[np.ndarray, " vertex"]]
-
-
-Matrix = Float[np.ndarray, "element row row"]
+Matrix = Float[np.ndarray, "element _row _row"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +39,7 @@ class BlockBasis:
     """
 
     orbits: tuple[Orbit, ...]
-    blocks: tuple[Float[np.ndarray, "coordinate eigenvector"], ...]
+    blocks: tuple[Float[np.ndarray, "_coordinate _eigenvector"], ...]
     eigenvalues: Float[np.ndarray, " vertex"]
 
     @property
@@ -85,7 +83,7 @@ def _independent(columns: Float[np.ndarray, "member candidate"]) -> Float[np.nda
 
 def _adapted(
     members: Int[np.ndarray, " member"], symmetries: list[Symmetry], kinds: list[Matrix]
-) -> list[Float[np.ndarray, "found member"]]:
+) -> list[Float[np.ndarray, "_found member"]]:
     """Return for every block the orthonormal functions on one orbit that belong to it."""
     place = {int(vertex): index for index, vertex in enumerate(members)}
     moves = np.zeros((len(symmetries), len(members), len(members)))
@@ -104,7 +102,8 @@ def _adapted(
 def block_basis(laplacian: sparse.csr_array, symmetries: list[Symmetry]) -> BlockBasis:
     """Return the eigenbasis of `laplacian` in blocks; `symmetries` as `symmetry_permutations` returns them.
 
-    There are always 6 blocks; small grids leave some empty. Deterministic: equal arguments give equal bits on one machine.
+    There are always 6 blocks; small grids leave some empty. Deterministic: equal arguments give equal bits on one
+    machine. The arrays cannot be written to: levels are shared between networks.
     """
     kinds = _representations(symmetries)
     permutations = np.stack([permutation for _, permutation in symmetries])
@@ -123,5 +122,12 @@ def block_basis(laplacian: sparse.csr_array, symmetries: list[Symmetry]) -> Bloc
     split = whole.T @ (laplacian @ whole)
     edges = np.concatenate([[0], np.cumsum(sizes)])
     solved = [np.linalg.eigh(split[a:b, a:b]) for a, b in pairwise(edges)]
-    values = np.concatenate([found.eigenvalues for found in solved])
-    return BlockBasis(tuple(orbits), tuple(found.eigenvectors for found in solved), values)
+    basis = BlockBasis(
+        tuple(orbits),
+        tuple(found.eigenvectors for found in solved),
+        np.concatenate([found.eigenvalues for found in solved]),
+    )
+    held = [array for orbit in orbits for array in (orbit.vertices, orbit.coordinates, orbit.matrix)]
+    for array in (*held, *basis.blocks, basis.eigenvalues):
+        array.setflags(write=False)
+    return basis

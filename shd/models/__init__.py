@@ -1,7 +1,6 @@
 """Networks that are equivariant on the sphere and in space.
 
-- `functional`        the convolutions as pure functions: readable recurrence and the eigenbasis form
-- `neighbourhood`     sums over voxel neighbours by distance, and their adjoint
+- `functional`        the convolutions as pure functions, computed by an engine of `shd.engines`; pooling of vertices
 - `chebyshev`, `spatio_spherical`  the two convolutions as modules
 - `normalisation`, `blocks`, `unet`, `heads`, `deconvolver`  what the networks are made of
 - `config`            the network's shape; ESD, RT-ESD and SHD are three configurations

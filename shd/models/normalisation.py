@@ -40,7 +40,7 @@ class MaskedBatchNorm(Normalisation):
     Voxels outside the mask are zero by definition: counting them would tie the statistics to the mask's shape.
     """
 
-    statistics = {True: "channel", False: None}
+    statistics: ClassVar[dict[bool, str | None]] = {True: "channel", False: None}
     running_mean: Tensor
     running_variance: Tensor
 
@@ -74,7 +74,7 @@ class MaskedBatchNorm(Normalisation):
 class VoxelNorm(Normalisation):
     """Scale each voxel's features to unit mean square over vertices and channels: independent of every other voxel."""
 
-    statistics = {True: "voxel", False: "voxel"}
+    statistics: ClassVar[dict[bool, str | None]] = {True: "voxel", False: "voxel"}
 
     def __init__(self, channels: int, epsilon: float = 1e-6) -> None:
         super().__init__(channels)

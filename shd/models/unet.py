@@ -73,9 +73,7 @@ class UNet(nn.Module):
 
 def _stage(level: Level, channels_in: int, channels_out: int, config: ModelConfig) -> nn.ModuleList:
     sizes = [channels_in] + [channels_out] * config.convolutions
-    return nn.ModuleList(
-        ConvolutionBlock(level, into, out, config) for into, out in pairwise(sizes)
-    )
+    return nn.ModuleList(ConvolutionBlock(level, into, out, config) for into, out in pairwise(sizes))
 
 
 def _run(stage: nn.Module, sources: list[Tensor], mask: Tensor, engine: Engine) -> Tensor:
@@ -83,5 +81,6 @@ def _run(stage: nn.Module, sources: list[Tensor], mask: Tensor, engine: Engine) 
     first, *others = stage
     x = first(sources, mask, engine)
     for block in others:
+        assert isinstance(block, ConvolutionBlock)
         x = block([engine.enter(x, block.convolution.level)], mask, engine)
     return x

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shd.engines.neighbourhood import kernel_side, neighbour_spread, neighbour_sums, on_grid, unpool_voxels
 from shd.graphs.spatial import distance_classes
-from shd.engines.neighbourhood import neighbour_spread, neighbour_sums
 from tests.models.dense_convolution import looped_neighbour_sums
 from tests.support.equivariance import assert_equivariant
 from tests.support.symmetries import voxel_symmetries
@@ -85,3 +85,21 @@ def test_sums_commute_with_the_cubes_symmetries(size):
     for symmetry in voxel_symmetries():
         act = symmetry.acting_on(2)
         assert_equivariant(lambda v: torch.cat(neighbour_sums(v, size), dim=-1), act, act, x)
+
+
+@sizes
+def test_the_number_of_distances_tells_the_kernels_side(size):
+    assert kernel_side(len(distance_classes(size))) == size
+
+
+def test_unpooling_copies_each_value_to_its_block():
+    x = field((2, 1, 2, 3, 1, 2))
+    lifted = unpool_voxels(x)
+    for i, j, k in np.ndindex(4, 6, 2):
+        assert torch.equal(lifted[:, :, i, j, k], x[:, :, i // 2, j // 2, k // 2])
+
+
+def test_sources_come_together_on_the_masks_grid_in_their_order():
+    mask, half, whole = torch.ones(2, 2, 4, 2, 1), field((3, 2, 1, 2, 1, 2)), field((3, 2, 2, 4, 2, 1), seed=1)
+    assert torch.equal(on_grid([half, whole], mask), torch.cat([unpool_voxels(half), whole], dim=-1))
+    assert on_grid([whole], mask) is whole

@@ -33,8 +33,9 @@ def test_a_level_holds_the_rescaled_laplacian_and_its_eigenbasis(nside, hemisphe
     expected = rescaled((hemisphere_laplacian if hemisphere else sphere_laplacian)(nside))
     assert abs(level.laplacian - expected).max() == 0
     np.testing.assert_array_equal(level.directions, vertex_directions(nside, hemisphere))
-    values, vectors = level.spectrum
-    np.testing.assert_allclose(level.laplacian @ vectors, vectors * values, atol=1e-12)
+    vectors = level.basis.eigenvectors
+    np.testing.assert_allclose(level.laplacian @ vectors, vectors * level.basis.eigenvalues, atol=1e-12)
+    assert level.basis is level.basis
 
 
 def test_equal_arguments_give_the_same_object():
@@ -51,8 +52,9 @@ def test_nothing_of_a_hierarchy_can_be_changed():
         hierarchy.levels = ()
     with pytest.raises(dataclasses.FrozenInstanceError):
         level.nside = 4
-    values, vectors = level.spectrum
-    for array in (level.directions, level.laplacian.data, level.laplacian.indices, values, vectors):
+    basis, orbit = level.basis, level.basis.orbits[0]
+    of_basis = (basis.eigenvalues, *basis.blocks, orbit.vertices, orbit.coordinates, orbit.matrix)
+    for array in (level.directions, level.laplacian.data, level.laplacian.indices, *filter(len, of_basis)):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
 

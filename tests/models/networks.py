@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from shd.engines.statistics import measured
 from shd.graphs.hemisphere import vertex_count
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
-from shd.models.normalisation import MaskedBatchNorm
+from shd.models.normalisation import MaskedBatchNorm, Normalisation
 from tests.support.symmetries import permuting_vertices
 
 SHELLS = 2
@@ -105,6 +106,15 @@ def _settled_deconvolver(shape: ModelConfig, dtype: torch.dtype) -> Deconvolver:
 def settled_deconvolver(shape: ModelConfig, dtype: torch.dtype) -> Deconvolver:
     """Return a network of the caller's own."""
     return deepcopy(_settled_deconvolver(shape, dtype))
+
+
+def normalised(norm: Normalisation, x: Tensor, mask: Tensor) -> Tensor:
+    """Return what a normalisation makes of a field: its own answer to the field's statistics, multiplied and added."""
+    statistics = None
+    if norm.needs is not None:
+        statistics = measured(x, torch.ones(len(x), dtype=x.dtype), mask, len(x), norm.needs == "channel")
+    scale, shift = norm(statistics, mask)
+    return x * scale + shift
 
 
 def packed(features: Tensor, mask: Tensor) -> Tensor:

@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from shd.engines.choice import choose_engine
+from shd.engines.neighbourhood import unpool_voxels
 from shd.graphs.hierarchy import sphere_hierarchy
-from shd.models.blocks import ConvolutionBlock, coarser, finer, pool_mask, pool_voxels, unpool_voxels
-from shd.models.functional import pool_vertices
-from tests.models.networks import config
+from shd.models.blocks import ConvolutionBlock, coarser, pool_mask, pool_voxels
+from shd.models.functional import pool_vertices, unpool_vertices
+from tests.models.networks import config, normalised
+from tests.support.engines import engines, require
 
 
 def field(*shape, seed=0):
@@ -35,13 +38,6 @@ def test_a_constant_field_stays_constant_whatever_the_mask():
     assert torch.equal(pooled, 3.0 * pool_mask(mask).expand(2, -1, -1, -1, -1, -1))
 
 
-def test_unpooling_copies_each_value_to_its_block():
-    x = field(2, 1, 2, 3, 1, 2)
-    lifted = unpool_voxels(x)
-    for i, j, k in np.ndindex(4, 6, 2):
-        assert torch.equal(lifted[:, :, i, j, k], x[:, :, i // 2, j // 2, k // 2])
-
-
 def test_without_a_mask_unpooling_is_eight_times_the_adjoint_of_pooling():
     fine, coarse = field(2, 1, 4, 2, 6, 2), field(2, 1, 2, 1, 3, 2, seed=1)
     pooled = torch.vdot(pool_voxels(fine, torch.ones(1, 4, 2, 6, 1).double()).ravel(), coarse.ravel())
@@ -55,15 +51,23 @@ def test_changing_the_level_pools_vertices_and_voxels(spatial):
     down = coarser(x, mask, spatial)
     assert down.shape == ((6, 1, 2, 1, 1, 3) if spatial else (6, 1, 4, 2, 2, 3))
     torch.testing.assert_close(down, pool_vertices(pool_voxels(x, mask) if spatial else x))
-    assert finer(down, spatial).shape == x.shape
-    torch.testing.assert_close(coarser(finer(down, spatial), torch.ones_like(mask), spatial), down)
+    finer = unpool_vertices(unpool_voxels(down) if spatial else down)
+    assert finer.shape == x.shape
+    torch.testing.assert_close(coarser(finer, torch.ones_like(mask), spatial), down)
 
 
-def test_a_block_is_convolution_norm_and_relu_inside_the_mask():
-    block = ConvolutionBlock(sphere_hierarchy(2, 1).levels[0], 2, 5, config(nside=2)).eval()
+@engines
+@pytest.mark.parametrize("normalisation", ["batch", "voxel", "none"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_block_is_convolution_norm_and_relu_inside_the_mask(engine, normalisation, training):
+    require(engine)
+    level = sphere_hierarchy(2, 1).levels[0]
+    block = ConvolutionBlock(level, 2, 5, config(nside=2, normalisation=normalisation)).train(training)
     mask = ragged(1, 4, 3, 2, 1).float()
     x = field(24, 1, 4, 3, 2, 2).float() * mask
-    y = block(x, mask)
-    expected = torch.relu(block.normalisation(block.convolution(x), mask)) * mask
-    assert torch.equal(y, expected)
+    chosen = choose_engine(engine, x, 4)
+    y = block([chosen.enter(x, level)], mask, chosen)
+    expected = torch.relu(normalised(block.normalisation, block.convolution(x), mask)) * mask
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-6)
+    assert not y[:, mask[..., 0] == 0].any()
     assert (y > 0).any() and float(y.detach().min()) == 0

@@ -1,11 +1,12 @@
-"""The two convolutions as modules: same values as their functions, sound start, buffers out of the checkpoint."""
+"""The two convolutions as modules: same values as their functions, sound start, weights alone in the checkpoint."""
 
 import pytest
 import torch
 
+from shd.engines.choice import set_engine
+from shd.engines.reference import chebyshev_recurrence, spatio_spherical_recurrence
 from shd.graphs.hierarchy import sphere_hierarchy
 from shd.models.chebyshev import ChebyshevConvolution
-from shd.models.functional import chebyshev_recurrence, spatio_spherical_recurrence
 from shd.models.spatio_spherical import SpatioSphericalConvolution
 from tests.models.networks import default_dtype
 
@@ -53,9 +54,23 @@ def test_checkpoints_hold_weights_alone(build):
 
 
 @pytest.mark.parametrize("build", [ChebyshevConvolution, SpatioSphericalConvolution])
-def test_changing_a_module_leaves_the_shared_graph_alone(build):
-    """In double precision the buffer could be the graph's own memory."""
-    module = in_double(lambda: build(LEVEL, 2, 3))
-    before = LEVEL.spectrum[1].copy()
-    module.eigenvectors.zero_()
-    assert (LEVEL.spectrum[1] == before).all()
+def test_moving_a_module_to_another_precision_moves_its_graph_along(build):
+    """What engines hold of the graph belongs to no module and follows the input."""
+    module = build(LEVEL, 2, 3)
+    x = noise(96, 1, 2, 2, 2, 2)
+    single = module(x.float())
+    assert single.dtype == torch.float32
+    double = module.double()(x)
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(single.double(), double, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(module.float()(x.float()), single, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("build", [ChebyshevConvolution, SpatioSphericalConvolution])
+def test_a_module_uses_the_engine_that_it_is_given(build):
+    module, x = build(LEVEL, 2, 3), noise(96, 1, 2, 2, 2, 2).float()
+    set_engine(module, "reference")
+    assert module.engine == "reference"
+    with_reference = module(x)
+    set_engine(module, "torch")
+    torch.testing.assert_close(module(x), with_reference, rtol=1e-4, atol=1e-5)

@@ -3,7 +3,7 @@ import torch
 
 from shd.models.config import NORMALISATIONS
 from shd.models.normalisation import MaskedBatchNorm, VoxelNorm, make_normalisation
-from tests.models.networks import default_dtype
+from tests.models.networks import default_dtype, normalised
 from tests.support.equivariance import DTYPES, assert_equivariant, unchanged
 from tests.support.symmetries import permuting_vertices, voxel_symmetries
 
@@ -38,7 +38,8 @@ def test_batch_norm_equals_torchs_on_the_masked_voxels():
     )
     inside = mask[..., 0] > 0
     chosen = x[:, inside].flatten(0, 1)
-    torch.testing.assert_close(ours(x, mask)[:, inside].flatten(0, 1), theirs(chosen), rtol=1e-10, atol=1e-10)
+    found = normalised(ours, x, mask)[:, inside].flatten(0, 1)
+    torch.testing.assert_close(found, theirs(chosen), rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     # torch keeps the unbiased variance, which a wide mask hardly changes
     torch.testing.assert_close(ours.running_variance, theirs.running_var, rtol=0.01, atol=0)
@@ -49,41 +50,42 @@ def test_batch_norm_does_not_count_voxels_outside_the_mask():
     x = x * mask
     padded, wide = (torch.nn.functional.pad(t, (0, 0, 2, 2, 1, 3, 0, 4)) for t in (x, mask))
     first, second = module("batch", torch.float64), module("batch", torch.float64)
-    small, large = first(x, mask), second(padded, wide)
+    small, large = normalised(first, x, mask), normalised(second, padded, wide)
     torch.testing.assert_close(large[:, :, :3, 1:5, 2:7], small)
     torch.testing.assert_close(first.running_variance, second.running_variance)
 
 
 def test_batch_norm_of_an_empty_mask_is_finite():
     x = torch.zeros(6, 2, 3, 4, 5, 3)
-    assert torch.isfinite(MaskedBatchNorm(3)(x, torch.zeros(2, 3, 4, 5, 1))).all()
+    assert torch.isfinite(normalised(MaskedBatchNorm(3), x, torch.zeros(2, 3, 4, 5, 1))).all()
 
 
 def test_batch_norm_survives_half_precision_sums():
     """bfloat16 has 8 bits: a sum of thousands of values must be kept in float32."""
     x, mask = field(torch.float32, (48, 1, 8, 8, 8, 3)).bfloat16(), torch.ones(1, 8, 8, 8, 1)
     norm = MaskedBatchNorm(3)
-    norm(x, mask)
+    normalised(norm, x, mask)
     torch.testing.assert_close(norm.running_mean, 0.1 * x.float().mean(dim=(0, 1, 2, 3, 4)), rtol=1e-3, atol=1e-3)
 
 
 def test_voxel_norm_gives_unit_power_and_looks_at_one_voxel_alone():
     x, mask = field(), ragged()
     norm = VoxelNorm(3).double()
-    power = norm(x, mask).square().mean(dim=(0, -1))
+    found = normalised(norm, x, mask)
+    power = found[:, mask[..., 0] > 0].square().mean(dim=(0, -1))
     torch.testing.assert_close(power, torch.ones_like(power), rtol=1e-5, atol=0)
     changed = x.clone()
     changed[:, 0, 0, 0, 0] *= 5
     others = torch.ones(2, 3, 4, 5, dtype=torch.bool)
     others[0, 0, 0, 0] = False
-    assert torch.equal(norm(x, mask)[:, others], norm(changed, mask)[:, others])
+    assert torch.equal(found[:, others], normalised(norm, changed, mask)[:, others])
 
 
 @kinds
 def test_gradients(kind):
     norm, mask = module(kind, torch.float64), ragged(shape=(1, 2, 2, 2, 1), seed=1)
     x = field(shape=(2, 1, 2, 2, 2, 3)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda v: norm(v, mask) * mask, x)
+    assert torch.autograd.gradcheck(lambda v: normalised(norm, v, mask), x)
 
 
 @dtypes
@@ -93,7 +95,7 @@ def test_every_kind_commutes_with_all_symmetries_even_in_training(kind, dtype):
     packed = torch.cat([x, mask.expand(6, *mask.shape)], dim=-1)
 
     def trained(v):
-        return module(kind, dtype)(v[..., :-1], v[0, ..., -1:])
+        return normalised(module(kind, dtype), v[..., :-1], v[0, ..., -1:])
 
     for symmetry in voxel_symmetries()[::5]:
         act = symmetry.acting_on(2)
@@ -107,7 +109,24 @@ def test_batch_statistics_are_invariant():
 
     def variance(v):
         norm = module("batch", torch.float64)
-        norm(v, mask)
+        normalised(norm, v, mask)
         return norm.running_variance
 
     assert_equivariant(variance, permuting_vertices([3, 1, 0, 2, 5, 4]), unchanged, x)
+
+
+@kinds
+@pytest.mark.parametrize("training", [True, False])
+def test_nothing_is_left_outside_the_mask(kind, training):
+    x, mask = field(), ragged()
+    found = normalised(module(kind, torch.float64).train(training), x, mask)
+    outside = mask[..., 0] == 0
+    assert not found[:, outside].any() and found[:, ~outside].all()
+
+
+@kinds
+def test_a_normalisation_asks_for_the_sums_that_it_uses(kind):
+    """Sums that nobody uses would be computed in every layer."""
+    norm = module(kind, torch.float64)
+    assert norm.train().needs == {"batch": "channel", "voxel": "voxel", "none": None}[kind]
+    assert norm.eval().needs == {"batch": None, "voxel": "voxel", "none": None}[kind]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import DTypeLike
 
 from shd.graphs.symmetry import Orbit
 
@@ -45,7 +46,7 @@ def _panels(matrix: Float[np.ndarray, "row depth"]) -> Float[np.ndarray, " packe
 
 
 def make_plan(
-    orbits: tuple[Orbit, ...], blocks: tuple[Float[np.ndarray, "eigenvector coordinate"], ...], dtype: np.dtype
+    orbits: tuple[Orbit, ...], blocks: tuple[Float[np.ndarray, "_eigenvector _coordinate"], ...], dtype: DTypeLike
 ) -> Plan:
     """Return the tables of x ↦ diag(blocks)·Qᵀ x, Q given by the orbits; its adjoint uses the same tables."""
     sizes = [len(orbit.vertices) for orbit in orbits]
