@@ -29,51 +29,59 @@ void synthesise(const Plan<T>& plan, const T* z, T* out, int64_t columns, const 
 }
 
 // mask, modes null: no statistics.
-template <class T>
-void mix_all(const Mix<T>& mix, T* out, const T* mask, const T* modes, double* voxel_power, double* channel_power,
-             double* channel_total, int threads) {
+template <class P>
+void mix_all(const Mix<typename P::T>& mix, typename P::T* out, const typename P::T* mask, const typename P::T* modes,
+             double* voxel_power, double* channel_power, double* channel_total, int threads) {
+    typedef typename P::T T;
     const int64_t voxels = mix.grid.voxels(), depth = mix.radii * mix.inputs();
-    std::vector<T> packed(mix.orders * Panels<T>::size(depth, mix.outputs) + SLACK);
-    Panels<T>::pack(mix.weight, mix.orders, mix.radii, mix.inputs(), mix.outputs, packed.data());
-    std::vector<double> partial(mask ? threads * (voxels + 2 * mix.outputs) : 0);
+    std::vector<T> packed(mix.orders * Panels<P>::size(depth, mix.outputs) + SLACK);
+    Panels<P>::pack(mix.weight, mix.orders, mix.radii, mix.inputs(), mix.outputs, packed.data());
+    std::vector<T> power(mask ? threads * voxels * FOLDED : 0);
+    std::vector<double> channels(mask ? threads * 2 * mix.outputs : 0);
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int thread = 0; thread < threads; ++thread) {
-        double* own = partial.data() + thread * (voxels + 2 * mix.outputs);
-        const Statistics<T> statistics{mask, own, own + voxels, own + voxels + mix.outputs};
+        double* own = channels.data() + thread * 2 * mix.outputs;
+        const Statistics<T> statistics{mask, power.data() + thread * voxels * FOLDED, own, own + mix.outputs};
         for (int64_t v = mix.vertices * thread / threads; v < mix.vertices * (thread + 1) / threads; ++v)
-            mix_vertex<T>(mix, packed.data(), v, out + v * voxels * mix.outputs, mask ? &statistics : nullptr,
+            mix_vertex<P>(mix, packed.data(), v, out + v * voxels * mix.outputs, mask ? &statistics : nullptr,
                           mask ? modes[v] : T(0));
     }
     for (int thread = 0; mask && thread < threads; ++thread) {
-        const double* own = partial.data() + thread * (voxels + 2 * mix.outputs);
-        for (int64_t n = 0; n < voxels; ++n) voxel_power[n] += own[n];
+        const T* own = power.data() + thread * voxels * FOLDED;
+        for (int64_t n = 0; n < voxels; ++n)
+            for (int i = 0; i < FOLDED; ++i) voxel_power[n] += own[n * FOLDED + i];
         for (int64_t c = 0; c < mix.outputs; ++c) {
-            channel_power[c] += own[voxels + c];
-            channel_total[c] += own[voxels + mix.outputs + c];
+            channel_power[c] += channels[thread * 2 * mix.outputs + c];
+            channel_total[c] += channels[(thread * 2 + 1) * mix.outputs + c];
         }
     }
 }
 
 // source[s] may be null: its gradient is not wanted. weight: (order, radius, channel_in, channel_out).
-template <class T>
-void differentiate(const Mix<T>& mix, const OutputGradient<T>& given, T* const* source, T* weight, int threads) {
-    const int64_t inputs = mix.inputs(), depth = mix.radii * mix.outputs, padded = padded_outputs<T>(mix.outputs);
+template <class P>
+void differentiate(const Mix<typename P::T>& mix, const OutputGradient<typename P::T>& given,
+                   typename P::T* const* source, typename P::T* weight, int threads) {
+    typedef typename P::T T;
+    const int64_t inputs = mix.inputs(), depth = mix.radii * mix.outputs, padded = P::padded(mix.outputs);
     std::vector<T> packed[2];
     const T* transposed[2] = {};
     int64_t first = 0;
     for (int s = 0; s < mix.sources; ++s) {
-        packed[s].resize(mix.orders * Panels<T>::size(depth, mix.source[s].channels) + SLACK);
-        Panels<T>::pack_transposed(mix.weight, mix.orders, mix.radii, inputs, mix.outputs, first,
-                                   mix.source[s].channels, packed[s].data());
+        const int64_t channels = mix.source[s].channels;
+        with_lanes<T>(channels, [&](auto lanes) {
+            using Q = Panels<decltype(lanes)>;
+            packed[s].resize(mix.orders * Q::size(depth, channels) + SLACK);
+            Q::pack_transposed(mix.weight, mix.orders, mix.radii, inputs, mix.outputs, first, channels, packed[s].data());
+        });
         transposed[s] = packed[s].data();
-        first += mix.source[s].channels;
+        first += channels;
     }
     const int64_t rows = mix.orders * mix.radii * inputs;
-    std::vector<T> partial(threads * rows * padded + SLACK);
+    std::vector<T> partial(threads * rows * padded);
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int thread = 0; thread < threads; ++thread)
         for (int64_t v = mix.vertices * thread / threads; v < mix.vertices * (thread + 1) / threads; ++v)
-            differentiate_vertex<T>(mix, given, transposed, v, source, partial.data() + thread * rows * padded);
+            differentiate_vertex<P>(mix, given, transposed, v, source, partial.data() + thread * rows * padded);
     for (int64_t row = 0; row < rows; ++row)
         for (int64_t o = 0; o < mix.outputs; ++o) {
             T sum = 0;
@@ -95,11 +103,14 @@ void differentiate(const Mix<T>& mix, const OutputGradient<T>& given, T* const* 
     }                                                                                                                 \
     extern "C" void shd_mix_##NAME(const Mix<T>* mix, T* out, const T* mask, const T* modes, double* voxel_power,     \
                                    double* channel_power, double* channel_total, int threads) {                       \
-        mix_all<T>(*mix, out, mask, modes, voxel_power, channel_power, channel_total, threads);                       \
+        with_lanes<T>(mix->outputs, [&](auto lanes) {                                                                 \
+            mix_all<decltype(lanes)>(*mix, out, mask, modes, voxel_power, channel_power, channel_total, threads);     \
+        });                                                                                                           \
     }                                                                                                                 \
     extern "C" void shd_mix_gradient_##NAME(const Mix<T>* mix, const OutputGradient<T>* given, T* const* source,      \
                                             T* weight, int threads) {                                                 \
-        differentiate<T>(*mix, *given, source, weight, threads);                                                      \
+        with_lanes<T>(mix->outputs,                                                                                   \
+                      [&](auto lanes) { differentiate<decltype(lanes)>(*mix, *given, source, weight, threads); });    \
     }
 
 SHD_EXPORT(float, float32)

@@ -57,9 +57,14 @@ class NeighbourLines {
         const T *p = plane[(y + 2) % 3], *q = plane[y % 3], *n = plane[(y + 1) % 3];
         const T *pp = beside[(y + 2) % 3], *qq = beside[y % 3], *nn = beside[(y + 1) % 3];
         T *faces = buffer[8], *edges = buffer[9];
-        for (int64_t j = 0; j < count; j += S::lanes) {
-            S::store(faces + j, load(p, j) + load(n, j) + load(qq, j));
-            S::store(edges + j, load(pp, j) + load(nn, j));
+        int64_t whole = 0;
+        for (; whole + S::lanes <= count; whole += S::lanes) {
+            S::store(faces + whole, S::load(p + whole) + S::load(n + whole) + S::load(qq + whole));
+            S::store(edges + whole, S::load(pp + whole) + S::load(nn + whole));
+        }
+        if (whole < count) {
+            S::store(faces + whole, load(p, whole) + load(n, whole) + load(qq, whole));
+            S::store(edges + whole, load(pp, whole) + load(nn, whole));
         }
         const int64_t c = field.channels, last = count - c;
         if (last == 0) {
@@ -69,7 +74,7 @@ class NeighbourLines {
             return;
         }
         shifted<false, true>(out, q, faces, edges, 0, c);
-        shifted<true, true>(out, q, faces, edges, c, last);
+        if (last > c) shifted<true, true>(out, q, faces, edges, c, last);
         shifted<true, false>(out, q, faces, edges, last, count);
     }
 
@@ -85,9 +90,7 @@ class NeighbourLines {
 
     // A whole vector of a line of the volume, which may end at the end of memory.
     typename Simd<T>::type load(const T* line, int64_t j) const {
-        typename Simd<T>::type value;
-        load_partial<T>(value, line + j, count - j);
-        return value;
+        return load_partial<Simd<T>>(line + j, count - j);
     }
     template <bool LEFT, bool RIGHT>
     void shifted(T* const* out, const T* q, const T* faces, const T* edges, int64_t from, int64_t to) const {
@@ -133,37 +136,42 @@ class NeighbourLines {
         plane[turn] = read(at_x, y, turn);
         if (!field.halved) prefetch(line_of(at_x + 2, y), count);  // volumes follow each other in memory
         const T *before = read(at_x - 1, y, 6), *after = read(at_x + 1, y, 7);
-        for (int64_t j = 0; j < count; j += S::lanes) S::store(buffer[3 + turn] + j, load(before, j) + load(after, j));
+        T* sum = buffer[3 + turn];
+        int64_t whole = 0;
+        for (; whole + S::lanes <= count; whole += S::lanes)
+            S::store(sum + whole, S::load(before + whole) + S::load(after + whole));
+        if (whole < count) S::store(sum + whole, load(before, whole) + load(after, whole));
         beside[turn] = buffer[3 + turn];
     }
 };
 
 // sum[i][:] += Σ_k a[i·row + k·step]·b[k·depth_stride][:] over `depth` terms.
-template <class T, int ROWS, int VECTORS>
-inline void accumulate(typename Simd<T>::type (&sum)[ROWS][VECTORS], const T* a, int64_t row, int64_t step, const T* b,
-                       int64_t depth_stride, int64_t depth) {
-    using S = Simd<T>;
-    const T* base[(ROWS + 2) / 3];
+template <class P, int ROWS>
+inline void accumulate(typename P::S::type (&sum)[ROWS][P::vectors], const typename P::T* a, int64_t row, int64_t step,
+                       const typename P::T* b, int64_t depth_stride, int64_t depth) {
+    using S = typename P::S;
+    const typename P::T* base[(ROWS + 2) / 3];
     for (int i = 0; i < (ROWS + 2) / 3; ++i) base[i] = a + 3 * i * row;
     for (int64_t k = 0; k < depth; ++k) {
-        typename S::type line[VECTORS];
+        typename S::type line[P::vectors];
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; ++v) line[v] = S::load(b + k * depth_stride + v * S::lanes);
+        for (int v = 0; v < P::vectors; ++v) line[v] = S::load(b + k * depth_stride + v * S::lanes);
 #pragma GCC unroll 12
         for (int i = 0; i < ROWS; ++i) {
             const typename S::type factor = S::fill(base[i / 3][i % 3 * row + k * step]);
 #pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; ++v) sum[i][v] += factor * line[v];
+            for (int v = 0; v < P::vectors; ++v) sum[i][v] += factor * line[v];
         }
     }
 }
 
-// Weights of all orders in panels of MIX_VECTORS vectors: (order, panel, radius·channel_in, lane), zero-padded.
-template <class T>
+// Weights of all orders in panels of vectors: (order, panel, radius·channel_in, lane), zero-padded.
+template <class P>
 struct Panels {
-    static constexpr int64_t width = MIX_VECTORS * Simd<T>::lanes;
-    static int64_t count(int64_t outputs) { return (outputs + width - 1) / width; }
-    static size_t size(int64_t depth, int64_t outputs) { return depth * count(outputs) * width; }
+    typedef typename P::T T;
+    static constexpr int64_t width = P::width;
+    static int64_t count(int64_t outputs) { return P::panels(outputs); }
+    static size_t size(int64_t depth, int64_t outputs) { return depth * P::padded(outputs); }
     // weight (order, radius, in, out).
     static void pack(const T* weight, int64_t orders, int64_t radii, int64_t in, int64_t out, T* packed) {
         const int64_t depth = radii * in;
@@ -195,7 +203,7 @@ struct Panels {
 template <class T>
 inline void combine(const T* packed, const T* factors, int64_t orders, size_t size, T* combined) {
     using S = Simd<T>;
-    for (size_t j = 0; j < size; j += S::lanes) {
+    for (size_t j = 0; j < size; j += S::lanes) {  // arrays have SLACK elements more
         typename S::type sum = S::load(packed + j) * S::fill(factors[0]);
         for (int64_t k = 1; k < orders; ++k) sum += S::load(packed + k * size + j) * S::fill(factors[k]);
         S::store(combined + j, sum);
@@ -266,7 +274,7 @@ class NeighbourGroup {
     }
     // The sums at one distance from `row` on, MIX_ROWS of which may be read.
     const T* from(int source, int radius, int64_t row, int64_t rows) const {
-        if (row + MIX_ROWS > rows && sums[source][radius] != place[source][radius]) return place[source][radius];
+        if (row >= rows - rows % MIX_ROWS && sums[source][radius] != place[source][radius]) return place[source][radius] + (row - (rows - rows % MIX_ROWS)) * mix.source[source].channels;
         return sums[source][radius] + row * mix.source[source].channels;
     }
 
@@ -281,83 +289,108 @@ class NeighbourGroup {
     }
 };
 
-// Sums over eigenvectors that a normalisation needs, so that it costs no pass of its own (Parseval).
+// Sums over eigenvectors that a normalisation needs, so that it costs no pass of its own (Parseval). One thread's part.
 template <class T>
 struct Statistics {
-    const T* mask;                                // (voxel)
-    double *voxel_power;                          // (voxel) Σ over eigenvectors and channels of z²
-    double *channel_power, *channel_total;        // (channel) Σ over eigenvectors and masked voxels of z², of mode·z
+    const T* mask;           // (voxel)
+    T* voxel_power;          // (voxel, FOLDED) Σ over eigenvectors and channels of z²
+    double *channel_power;   // (channel) Σ over eigenvectors and masked voxels of z²
+    double *channel_total;   // (channel) the same of mode·z
 };
 
-template <class T>
-inline T lanes_sum(const typename Simd<T>::type& value) {
-    T lanes[Simd<T>::lanes];
-    Simd<T>::store(lanes, value);
-    for (int width = Simd<T>::lanes / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-    return lanes[0];
-}
+// The mixing of one eigenvector's volume at work: P says how outputs lie in vectors.
+template <class P>
+struct VertexMix {
+    typedef typename P::T T;
+    typedef typename P::S S;
+    const Mix<T>& mix;
+    const NeighbourGroup<T>& group;
+    const T* weights;                  // panels of this eigenvalue
+    T* out;                            // (voxel, outputs)
+    const Statistics<T>* statistics;   // or null
+    int64_t depth;
+
+    // ROWS rows of one panel, `kept` of which exist, from row `row` of a group of `rows` that starts at `voxel`.
+    template <int ROWS>
+    void multiply(int64_t panel, int64_t row, int64_t rows, int64_t kept, int64_t voxel,
+                  typename S::type (&squares)[P::vectors], typename S::type (&totals)[P::vectors]) const {
+        typename S::type sum[ROWS][P::vectors] = {};
+        int64_t offset = 0;
+        for (int r = 0; r < mix.radii; ++r)
+            for (int s = 0; s < mix.sources; ++s) {
+                const int64_t c = mix.source[s].channels;
+                accumulate<P, ROWS>(sum, group.from(s, r, row, rows), c, 1, weights + (panel * depth + offset) * P::width,
+                                    P::width, c);
+                offset += c;
+            }
+        const int64_t left = mix.outputs - panel * P::width;
+        T* target = out + (voxel + row) * mix.outputs + panel * P::width;
+        for (int64_t i = 0; i < kept; ++i)
+            for (int v = 0; v < P::vectors; ++v)
+                store_partial<S>(target + i * mix.outputs + v * S::lanes, sum[i][v], left - v * S::lanes);
+        if (!statistics) return;
+        for (int64_t i = 0; i < kept; ++i) {  // lanes beyond the outputs are zero
+            const typename S::type inside = S::fill(statistics->mask[voxel + row + i]);
+            typename S::type power = {};
+            for (int v = 0; v < P::vectors; ++v) {
+                const typename S::type square = sum[i][v] * sum[i][v];
+                power += square;
+                squares[v] += inside * square;
+                totals[v] += inside * sum[i][v];
+            }
+            const auto part = folded<T, sizeof(power)>(power);
+            using Part = Simd<T, sizeof(part)>;
+            T* place = statistics->voxel_power + (voxel + row + i) * FOLDED;
+            Part::store(place, Part::load(place) + part);
+        }
+    }
+
+    void multiply_group(int64_t rows, int64_t voxel, T mode) const {
+        for (int64_t panel = 0; panel < P::panels(mix.outputs); ++panel) {
+            typename S::type squares[P::vectors] = {}, totals[P::vectors] = {};
+            for (int64_t row = 0; row < rows;) {
+                const int64_t left = rows - row;
+                if (left > MIX_ROWS * 2 / 3) {
+                    multiply<MIX_ROWS>(panel, row, rows, std::min<int64_t>(MIX_ROWS, left), voxel, squares, totals);
+                    row += MIX_ROWS;
+                } else {
+                    multiply<MIX_ROWS / 3>(panel, row, rows, std::min<int64_t>(MIX_ROWS / 3, left), voxel, squares, totals);
+                    row += MIX_ROWS / 3;
+                }
+            }
+            if (!statistics) continue;
+            T lanes[2][P::width];
+            for (int v = 0; v < P::vectors; ++v) {
+                S::store(lanes[0] + v * S::lanes, squares[v]);
+                S::store(lanes[1] + v * S::lanes, totals[v]);
+            }
+            for (int64_t c = 0; c < std::min<int64_t>(P::width, mix.outputs - panel * P::width); ++c) {
+                statistics->channel_power[panel * P::width + c] += lanes[0][c];
+                statistics->channel_total[panel * P::width + c] += mode * lanes[1][c];
+            }
+        }
+    }
+};
 
 // One eigenvector's volume: out (voxel, outputs). `mode`: the sum of the eigenvector over the vertices.
-template <class T>
-void mix_vertex(const Mix<T>& mix, const T* packed, int64_t vertex, T* out, const Statistics<T>* statistics, T mode) {
-    using S = Simd<T>;
-    constexpr int L = S::lanes;
-    constexpr int64_t width = Panels<T>::width;
+template <class P>
+void mix_vertex(const Mix<typename P::T>& mix, const typename P::T* packed, int64_t vertex, typename P::T* out,
+                const Statistics<typename P::T>* statistics, typename P::T mode) {
+    typedef typename P::T T;
     const Grid& grid = mix.grid;
-    const int64_t inputs = mix.inputs(), depth = mix.radii * inputs, panels = Panels<T>::count(mix.outputs);
-    T* weights = scratch<T, 3>(Panels<T>::size(depth, mix.outputs));
-    combine(packed, mix.polynomials + vertex * mix.orders, mix.orders, Panels<T>::size(depth, mix.outputs), weights);
+    const int64_t depth = mix.radii * mix.inputs();
+    const size_t size = Panels<P>::size(depth, mix.outputs);
+    T* weights = scratch<T, 3>(size + SLACK);
+    combine(packed, mix.polynomials + vertex * mix.orders, mix.orders, size, weights);
     const int64_t lines = lines_in_group(grid, depth, 96);
     NeighbourGroup<T> group(mix, vertex, lines);
+    const VertexMix<P> work{mix, group, weights, out, statistics, depth};
     for (int64_t b = 0; b < grid.batch; ++b)
         for (int64_t x = 0; x < grid.x; ++x) {
             group.start(b, x);
             for (int64_t y = 0; y < grid.y; y += lines) {
                 const int64_t rows = group.gather(y, std::min(lines, grid.y - y));
-                const int64_t voxel = ((b * grid.x + x) * grid.y + y) * grid.z;
-                for (int64_t p = 0; p < panels; ++p) {
-                    typename S::type squares[MIX_VECTORS] = {}, totals[MIX_VECTORS] = {};
-                    const int64_t left = mix.outputs - p * width;
-                    for (int64_t row = 0; row < rows; row += MIX_ROWS) {
-                        typename S::type sum[MIX_ROWS][MIX_VECTORS] = {};
-                        int64_t offset = 0;
-                        for (int r = 0; r < mix.radii; ++r)
-                            for (int s = 0; s < mix.sources; ++s) {
-                                const int64_t c = mix.source[s].channels;
-                                accumulate<T, MIX_ROWS, MIX_VECTORS>(sum, group.from(s, r, row, rows), c, 1,
-                                                                     weights + (p * depth + offset) * width, width, c);
-                                offset += c;
-                            }
-                        const int64_t kept = std::min<int64_t>(MIX_ROWS, rows - row);
-                        for (int64_t i = 0; i < kept; ++i)
-                            for (int v = 0; v < MIX_VECTORS; ++v)
-                                store_partial<T>(out + (voxel + row + i) * mix.outputs + p * width + v * L, sum[i][v],
-                                                 left - v * L);
-                        if (!statistics) continue;
-                        for (int64_t i = 0; i < kept; ++i) {  // lanes beyond the outputs are zero
-                            const typename S::type inside = S::fill(statistics->mask[voxel + row + i]);
-                            typename S::type power = {};
-                            for (int v = 0; v < MIX_VECTORS; ++v) {
-                                const typename S::type square = sum[i][v] * sum[i][v];
-                                power += square;
-                                squares[v] += inside * square;
-                                totals[v] += inside * sum[i][v];
-                            }
-                            statistics->voxel_power[voxel + row + i] += lanes_sum<T>(power);
-                        }
-                    }
-                    if (!statistics) continue;
-                    T lanes[2][MIX_VECTORS * L];
-                    for (int v = 0; v < MIX_VECTORS; ++v) {
-                        S::store(lanes[0] + v * L, squares[v]);
-                        S::store(lanes[1] + v * L, totals[v]);
-                    }
-                    for (int64_t c = 0; c < std::min<int64_t>(width, left); ++c) {
-                        statistics->channel_power[p * width + c] += lanes[0][c];
-                        statistics->channel_total[p * width + c] += mode * lanes[1][c];
-                    }
-                }
+                work.multiply_group(rows, ((b * grid.x + x) * grid.y + y) * grid.z, mode);
             }
         }
 }

@@ -28,28 +28,26 @@ const T* field_rows(const Field<const T>& field, const Grid& grid, int64_t verte
 }
 
 // weight[i][:] += Σ_n rows[n][i]·sums[n][:], ROWS channels i of the input at a time.
-template <class T, int ROWS>
-inline void add_products(const T* rows, int64_t channels, const T* sums, int64_t outputs, int64_t count, T* weight,
-                         int64_t padded) {
-    using S = Simd<T>;
-    for (int64_t p = 0; p < padded; p += Panels<T>::width) {
-        typename S::type sum[ROWS][MIX_VECTORS];
+template <class P, int ROWS>
+inline void add_products(const typename P::T* rows, int64_t channels, const typename P::T* sums, int64_t outputs,
+                         int64_t count, typename P::T* weight) {
+    using S = typename P::S;
+    const int64_t padded = P::padded(outputs);
+    for (int64_t p = 0; p < padded; p += P::width) {
+        typename S::type sum[ROWS][P::vectors];
         for (int i = 0; i < ROWS; ++i)
-            for (int v = 0; v < MIX_VECTORS; ++v) sum[i][v] = S::load(weight + i * padded + p + v * S::lanes);
-        accumulate<T, ROWS, MIX_VECTORS>(sum, rows, 1, channels, sums + p, outputs, count);
+            for (int v = 0; v < P::vectors; ++v) sum[i][v] = S::load(weight + i * padded + p + v * S::lanes);
+        accumulate<P, ROWS>(sum, rows, 1, channels, sums + p, outputs, count);
         for (int i = 0; i < ROWS; ++i)
-            for (int v = 0; v < MIX_VECTORS; ++v) S::store(weight + i * padded + p + v * S::lanes, sum[i][v]);
+            for (int v = 0; v < P::vectors; ++v) S::store(weight + i * padded + p + v * S::lanes, sum[i][v]);
     }
 }
-
-template <class T>
-inline int64_t padded_outputs(int64_t outputs) { return Panels<T>::count(outputs) * Panels<T>::width; }
 
 // The whole gradient of one eigenvector's volume with respect to what was mixed.
 template <class T>
 const T* gradient_volume(const Mix<T>& mix, const OutputGradient<T>& given, int64_t vertex) {
     const int64_t voxels = mix.grid.voxels(), c = mix.outputs;
-    T* whole = scratch<T, 8>(voxels * c + Panels<T>::width + SLACK);
+    T* whole = scratch<T, 8>(voxels * c + 2 * SLACK);
     const T* gradient = given.gradient + vertex * voxels * c;
     if (!given.voxel_power) {
         std::memcpy(whole, gradient, voxels * c * sizeof(T));
@@ -67,26 +65,56 @@ const T* gradient_volume(const Mix<T>& mix, const OutputGradient<T>& given, int6
     return whole;
 }
 
+// The gradient of one source, for rows that have been gathered: `group` holds the sums of the output's gradient.
+template <class P>
+void source_gradient(const NeighbourGroup<typename P::T>& group, int64_t radii, int64_t outputs, int64_t channels,
+                     const typename P::T* weights, int64_t rows, typename P::T* out) {
+    using S = typename P::S;
+    const int64_t depth = radii * outputs;
+    for (int64_t p = 0; p < P::panels(channels); ++p)
+        for (int64_t row = 0; row < rows; row += MIX_ROWS) {
+            typename S::type sum[MIX_ROWS][P::vectors] = {};
+            for (int r = 0; r < radii; ++r)
+                accumulate<P, MIX_ROWS>(sum, group.from(0, r, row, rows), outputs, 1,
+                                        weights + (p * depth + r * outputs) * P::width, P::width, outputs);
+            for (int64_t i = 0; i < std::min<int64_t>(MIX_ROWS, rows - row); ++i)
+                for (int v = 0; v < P::vectors; ++v)
+                    store_partial<S>(out + (row + i) * channels + p * P::width + v * S::lanes, sum[i][v],
+                                     channels - p * P::width - v * S::lanes);
+        }
+}
+
+// How a source's channels lie in vectors as outputs of the transposed mixing.
+template <class T, class FUNCTION>
+inline auto with_lanes(int64_t outputs, FUNCTION function) {
+    if (outputs <= HalfVector<T>::width) return function(HalfVector<T>());
+    if (outputs <= OneVector<T>::width) return function(OneVector<T>());
+    return function(TwoVectors<T>());
+}
+
 // source[s]: (eigenvector, voxel, channel) or null. weight: (order, radius, channel_in, padded outputs), added to.
-template <class T>
-void differentiate_vertex(const Mix<T>& mix, const OutputGradient<T>& given, const T* const* transposed, int64_t vertex,
-                          T* const* source, T* weight) {
+template <class P>
+void differentiate_vertex(const Mix<typename P::T>& mix, const OutputGradient<typename P::T>& given,
+                          const typename P::T* const* transposed, int64_t vertex, typename P::T* const* source,
+                          typename P::T* weight) {
+    typedef typename P::T T;
     using S = Simd<T>;
-    constexpr int L = S::lanes;
-    constexpr int64_t width = Panels<T>::width;
     const Grid& grid = mix.grid;
-    const int64_t inputs = mix.inputs(), depth = mix.radii * mix.outputs, padded = padded_outputs<T>(mix.outputs);
+    const int64_t inputs = mix.inputs(), depth = mix.radii * mix.outputs, padded = P::padded(mix.outputs);
     Mix<T> back = mix;
     back.sources = 1;
     back.source[0] = {gradient_volume(mix, given, vertex), mix.outputs, 0};
     T* weights[2];
     for (int s = 0; s < mix.sources; ++s) {
-        const size_t size = Panels<T>::size(depth, mix.source[s].channels);
-        weights[s] = s ? scratch<T, 9>(size) : scratch<T, 3>(size);
+        const size_t size = with_lanes<T>(mix.source[s].channels, [&](auto lanes) {
+            return Panels<decltype(lanes)>::size(depth, mix.source[s].channels);
+        });
+        weights[s] = s ? scratch<T, 9>(size + SLACK) : scratch<T, 3>(size + SLACK);
         if (source[s]) combine(transposed[s], mix.polynomials + vertex * mix.orders, mix.orders, size, weights[s]);
     }
-    T* products = scratch<T, 10>(mix.radii * inputs * padded);
-    std::memset(products, 0, mix.radii * inputs * padded * sizeof(T));
+    const int64_t size = mix.radii * inputs * padded;
+    T* products = scratch<T, 10>(size + SLACK);
+    std::memset(products, 0, size * sizeof(T));
     const int64_t lines = lines_in_group(grid, depth, 128);
     NeighbourGroup<T> group(back, 0, lines);
     for (int64_t b = 0; b < grid.batch; ++b)
@@ -101,40 +129,31 @@ void differentiate_vertex(const Mix<T>& mix, const OutputGradient<T>& given, con
                     const T* given_rows = field_rows(mix.source[s], grid, vertex, b, x, y, here);
                     for (int r = 0; r < mix.radii; ++r) {
                         T* place = products + (r * inputs + first) * padded;
+                        const T* sums = group.sums[0][r];
                         int64_t i = 0;
                         for (; i + MIX_ROWS <= c; i += MIX_ROWS)
-                            add_products<T, MIX_ROWS>(given_rows + i, c, group.sums[0][r], mix.outputs, rows,
-                                                      place + i * padded, padded);
+                            add_products<P, MIX_ROWS>(given_rows + i, c, sums, mix.outputs, rows, place + i * padded);
                         for (; i + 4 <= c; i += 4)
-                            add_products<T, 4>(given_rows + i, c, group.sums[0][r], mix.outputs, rows,
-                                               place + i * padded, padded);
+                            add_products<P, 4>(given_rows + i, c, sums, mix.outputs, rows, place + i * padded);
                         for (; i < c; ++i)
-                            add_products<T, 1>(given_rows + i, c, group.sums[0][r], mix.outputs, rows,
-                                               place + i * padded, padded);
+                            add_products<P, 1>(given_rows + i, c, sums, mix.outputs, rows, place + i * padded);
                     }
                     first += c;
                     if (!source[s]) continue;
                     T* out = source[s] + (vertex * grid.voxels() + voxel) * c;
-                    for (int64_t p = 0; p < Panels<T>::count(c); ++p)
-                        for (int64_t row = 0; row < rows; row += MIX_ROWS) {
-                            typename S::type sum[MIX_ROWS][MIX_VECTORS] = {};
-                            for (int r = 0; r < mix.radii; ++r)
-                                accumulate<T, MIX_ROWS, MIX_VECTORS>(
-                                    sum, group.from(0, r, row, rows), mix.outputs, 1,
-                                    weights[s] + (p * depth + r * mix.outputs) * width, width, mix.outputs);
-                            for (int64_t i = 0; i < std::min<int64_t>(MIX_ROWS, rows - row); ++i)
-                                for (int v = 0; v < MIX_VECTORS; ++v)
-                                    store_partial<T>(out + (row + i) * c + p * width + v * L, sum[i][v],
-                                                     c - p * width - v * L);
-                        }
+                    with_lanes<T>(c, [&](auto lanes) {
+                        source_gradient<decltype(lanes)>(group, mix.radii, mix.outputs, c, weights[s], rows, out);
+                    });
                 }
             }
         }
-    const int64_t size = mix.radii * inputs * padded;
     for (int64_t k = 0; k < mix.orders; ++k) {
         const typename S::type factor = S::fill(mix.polynomials[vertex * mix.orders + k]);
         T* order = weight + k * size;
-        for (int64_t j = 0; j < size; j += L) S::store(order + j, S::load(order + j) + factor * S::load(products + j));
+        int64_t j = 0;  // the next order follows at once: what is beyond `size` must stay
+        for (; j + S::lanes <= size; j += S::lanes)
+            S::store(order + j, S::load(order + j) + factor * S::load(products + j));
+        for (; j < size; ++j) order[j] += factor[0] * products[j];
     }
 }
 

@@ -89,7 +89,7 @@ void analyse_slab(const Plan<T>& plan, const T* x, T* out, int64_t columns, int6
     T* adapted = scratch<T, 0>((plan.vertices + 8) * W);
     T rows[8 * W];
     typename S::type shift[WIDE] = {}, scale[WIDE] = {}, factor[WIDE] = {};
-    for (int v = 0; gate && v < WIDE; ++v) load_partial<T>(factor[v], gate->scale + first + v * L, valid - v * L);
+    for (int v = 0; gate && v < WIDE; ++v) factor[v] = load_partial<S>(gate->scale + first + v * L, valid - v * L);
     for (int64_t o = 0; o < plan.orbits; ++o) {
         const int64_t start = plan.orbit_start[o], size = plan.orbit_start[o + 1] - start;
         const T* matrix = plan.orbit_matrix + plan.orbit_matrix_start[o];
@@ -107,8 +107,7 @@ void analyse_slab(const Plan<T>& plan, const T* x, T* out, int64_t columns, int6
             for (int64_t i = 0; i < size; ++i) value[i] = S::load(source[i] + v * L);
             if (gate)
                 for (int64_t i = 0; i < size; ++i) {
-                    typename S::type y;
-                    load_partial<T>(y, gate->y + plan.orbit_vertex[start + i] * columns + first + v * L, valid - v * L);
+                    const typename S::type y = load_partial<S>(gate->y + plan.orbit_vertex[start + i] * columns + first + v * L, valid - v * L);
                     value[i] = y > S::fill(0) ? value[i] : S::fill(0);
                     shift[v] += value[i];
                 }
@@ -136,10 +135,9 @@ void analyse_slab(const Plan<T>& plan, const T* x, T* out, int64_t columns, int6
                 for (int64_t r = 0; r < kept; ++r)
                     for (int v = 0; v < WIDE; ++v) {
                         const typename S::type g = S::load(tile + r * W + v * L);
-                        typename S::type output;
-                        load_partial<T>(output, z + r * columns + v * L, valid - v * L);
+                        const typename S::type output = load_partial<S>(z + r * columns + v * L, valid - v * L);
                         scale[v] += g * output;
-                        store_partial<T>(target + r * columns + v * L, g * factor[v], valid - v * L);
+                        store_partial<S>(target + r * columns + v * L, g * factor[v], valid - v * L);
                     }
             } else if (valid == W) {
                 panel(matrix + i * depth, adapted + plan.block_in[b] * W, depth, target, columns, kept);
@@ -151,8 +149,8 @@ void analyse_slab(const Plan<T>& plan, const T* x, T* out, int64_t columns, int6
         }
     }
     for (int v = 0; gate && v < WIDE; ++v) {
-        store_partial<T>(gate->scale_gradient + first + v * L, scale[v], valid - v * L);
-        store_partial<T>(gate->shift_gradient + first + v * L, shift[v], valid - v * L);
+        store_partial<S>(gate->scale_gradient + first + v * L, scale[v], valid - v * L);
+        store_partial<S>(gate->shift_gradient + first + v * L, shift[v], valid - v * L);
     }
 }
 
@@ -186,8 +184,8 @@ void synthesise_slab(const Plan<T>& plan, const T* z, T* out, int64_t columns, i
     for (int v = 0; v < WIDE; ++v) {
         factor[v] = S::fill(1);
         offset[v] = S::fill(0);
-        if (scale) load_partial<T>(factor[v], scale + first + v * L, valid - v * L);
-        if (scale) load_partial<T>(offset[v], shift + first + v * L, valid - v * L);
+        if (scale) factor[v] = load_partial<S>(scale + first + v * L, valid - v * L);
+        if (scale) offset[v] = load_partial<S>(shift + first + v * L, valid - v * L);
     }
     for (int64_t o = 0; o < plan.orbits; ++o) {
         const int64_t start = plan.orbit_start[o], size = plan.orbit_start[o + 1] - start;
@@ -200,7 +198,7 @@ void synthesise_slab(const Plan<T>& plan, const T* z, T* out, int64_t columns, i
             for (int64_t i = 0; i < size; ++i) {
                 typename S::type sum = turned[i] * factor[v] + offset[v];
                 if (rectify) sum = sum < S::fill(0) ? S::fill(0) : sum;  // NaN stays NaN
-                store_partial<T>(out + plan.orbit_vertex[start + i] * columns + first + v * L, sum, valid - v * L);
+                store_partial<S>(out + plan.orbit_vertex[start + i] * columns + first + v * L, sum, valid - v * L);
             }
         }
     }

@@ -28,11 +28,12 @@
 
 namespace shd {
 
-template <class T>
+template <class T, int BYTES = SHD_VECTOR_BYTES>
 struct Simd {
-    static constexpr int lanes = SHD_VECTOR_BYTES / sizeof(T);
-    typedef T type __attribute__((vector_size(SHD_VECTOR_BYTES)));
-    typedef T unaligned __attribute__((vector_size(SHD_VECTOR_BYTES), aligned(sizeof(T)), may_alias));
+    typedef T scalar;
+    static constexpr int lanes = BYTES / sizeof(T);
+    typedef T type __attribute__((vector_size(BYTES)));
+    typedef T unaligned __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
     static inline type load(const T* p) { return *reinterpret_cast<const unaligned*>(p); }
     static inline void store(T* p, type v) { *reinterpret_cast<unaligned*>(p) = v; }
     static inline type fill(T x) { return x - type{}; }
@@ -41,28 +42,53 @@ struct Simd {
 // Tiles of the matrix products: rows × vectors of accumulators, filling the registers.
 constexpr int WIDE = SHD_REGISTERS == 32 ? 4 : 2;     // vectors in a row of the sphere's transform
 constexpr int WIDE_ROWS = 6;                          // rows beside them
-constexpr int MIX_VECTORS = 2;                        // vectors in a row of the channel mixing
-constexpr int MIX_ROWS = SHD_REGISTERS == 32 ? 12 : 6;
+constexpr int MIX_ROWS = SHD_REGISTERS == 32 ? 12 : 6;  // rows of the channel mixing
+
+// How the outputs of a channel mixing lie in vectors: few outputs would leave most of two whole vectors empty.
+template <class SIMD, int COUNT>
+struct Lanes {
+    typedef SIMD S;
+    typedef typename SIMD::scalar T;
+    static constexpr int vectors = COUNT, width = COUNT * SIMD::lanes;
+    static int64_t panels(int64_t outputs) { return (outputs + width - 1) / width; }
+    static int64_t padded(int64_t outputs) { return panels(outputs) * width; }
+};
+template <class T>
+using TwoVectors = Lanes<Simd<T>, 2>;
+template <class T>
+using OneVector = Lanes<Simd<T>, 1>;
+template <class T>
+using HalfVector = Lanes<Simd<T, SHD_VECTOR_BYTES == 64 ? 32 : SHD_VECTOR_BYTES>, 1>;
 
 // A vector of which only `left` elements exist; the others read as zero and are not written.
-template <class T>
-inline void load_partial(typename Simd<T>::type& value, const T* p, int64_t left) {
-    using S = Simd<T>;
-    if (left >= S::lanes) {
-        value = S::load(p);
-    } else {
-        value = S::fill(0);
-        if (left > 0) std::memcpy(&value, p, left * sizeof(T));
-    }
+template <class S>
+inline typename S::type load_partial(const typename S::scalar* p, int64_t left) {
+    if (left >= S::lanes) return S::load(p);
+    typename S::type value = {};
+    if (left > 0) std::memcpy(&value, p, left * sizeof(typename S::scalar));
+    return value;
 }
 
-template <class T>
-inline void store_partial(T* p, const typename Simd<T>::type& value, int64_t left) {
-    using S = Simd<T>;
+template <class S>
+inline void store_partial(typename S::scalar* p, const typename S::type& value, int64_t left) {
     if (left >= S::lanes) {
         S::store(p, value);
     } else if (left > 0) {
-        std::memcpy(p, &value, left * sizeof(T));
+        std::memcpy(p, &value, left * sizeof(typename S::scalar));
+    }
+}
+
+// Sums of lanes until at most FOLDED remain: cheaper than one sum, and quick to add up later.
+constexpr int FOLDED = 4;
+template <class T, int BYTES>
+inline auto folded(const typename Simd<T, BYTES>::type& value) {
+    if constexpr (BYTES / static_cast<int>(sizeof(T)) <= FOLDED) {
+        return value;
+    } else {
+        typename Simd<T, BYTES / 2>::type low, high;
+        std::memcpy(&low, &value, BYTES / 2);
+        std::memcpy(&high, reinterpret_cast<const char*>(&value) + BYTES / 2, BYTES / 2);
+        return folded<T, BYTES / 2>(low + high);
     }
 }
 
