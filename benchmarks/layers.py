@@ -17,7 +17,7 @@ from shd.engines import ENGINES, set_engine
 from shd.graphs.hierarchy import Level, sphere_hierarchy
 from shd.models.spatio_spherical import SpatioSphericalConvolution
 
-__all__ = ["FAST_ENGINES", "RIVAL", "SYSTEMS", "TIMED_ENGINES", "TRUTH", "LayerProblem", "LayerSize", "System", "answers"]
+__all__ = ["FAST_ENGINES", "RIVAL", "SYSTEMS", "TRUTH", "LayerProblem", "LayerSize", "System", "answers"]
 
 ORDER, KERNEL = 5, 3
 RIVAL = "published SHD, float32"

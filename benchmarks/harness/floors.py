@@ -1,4 +1,4 @@
-"""What this machine can do at best, measured, and the least time a layer can take by that.
+"""What this machine can do, measured, and the least time a layer can take by that.
 
 The floor counts the multiplications of the layer in the eigenbasis of the Laplacian, split into the blocks that the
 grid's symmetries leave: the fewest known. Additions (of neighbours, and between mirrored vertices) are left out.
@@ -18,6 +18,7 @@ from shd.graphs.hemisphere import symmetry_permutations, vertex_count
 __all__ = ["LayerWork", "MachineRates", "block_multiplications", "measured_rates"]
 
 _SHAPES = tuple(itertools.product((512, 2048), (256, 1024), (512, 4096)))  # (rows, inner, columns)
+_CONVOLUTIONS = ((64, 18), (128, 18), (256, 10))  # (channels, voxels along each side)
 _COPIED = 256 * 2**20  # bytes: far beyond any cache
 _QUICK = Patience(seconds=0.15, least=3, most=2.0)
 
@@ -39,14 +40,20 @@ class MachineRates:
 
 
 def _products(dtype: torch.dtype) -> list[tuple[float, Callable[[], object]]]:
-    """Return (operations, call) of matrix products: torch.mm, and conv1d of width 1, which goes through oneDNN."""
+    """Return (operations, call) of torch.mm and of convolutions, which are matrix products by oneDNN.
+
+    In single precision torch.mm is MKL, which on a processor that is not Intel's may be half as fast.
+    """
     products: list[tuple[float, Callable[[], object]]] = []
     for rows, inner, columns in _SHAPES:
         left, right = torch.randn(rows, inner).to(dtype), torch.randn(inner, columns).to(dtype)
-        work = 2.0 * rows * inner * columns
-        products.append((work, lambda a=left, b=right: torch.mm(a, b)))
-        signal, kernel = right[None], left[:, :, None]
-        products.append((work, lambda a=signal, b=kernel: torch.nn.functional.conv1d(a, b)))
+        products.append((2.0 * rows * inner * columns, lambda a=left, b=right: torch.mm(a, b)))
+    for channels, side in _CONVOLUTIONS:
+        order = {"dtype": dtype, "memory_format": torch.channels_last_3d}
+        volume = torch.randn(1, channels, side, side, side).to(**order)
+        kernel = torch.randn(channels, channels, 3, 3, 3).to(**order)
+        work = 2.0 * 27 * channels**2 * (side - 2) ** 3
+        products.append((work, lambda x=volume, w=kernel: torch.nn.functional.conv3d(x, w)))
     return products
 
 

@@ -56,12 +56,19 @@ def test_the_floor_is_whichever_takes_longer():
     assert work.floor(MachineRates(1.0, operations / 2, traffic), False, "bfloat16") == pytest.approx(2)
 
 
-def test_a_rate_is_the_best_of_all_products(monkeypatch):
+@pytest.mark.parametrize(("convolved", "best"), [(0, 2.0 * 4 * 3 * 5), (2, 2.0 * 27 * 2 * 2 * 8)])
+def test_a_rate_is_the_best_of_all_products(monkeypatch, convolved, best):
     """With every call taking a second, the largest product counts, and a copy reads and writes."""
     monkeypatch.setattr(floors, "measure", lambda call, patience: Timing(1.0, 1.0, 1.0, 1))
     monkeypatch.setattr(floors, "_COPIED", 1024)
+    monkeypatch.setattr(floors, "_SHAPES", ((2, 3, 5), (4, 3, 5)))
+    monkeypatch.setattr(floors, "_CONVOLUTIONS", ((convolved, 4),))
     measured_rates.cache_clear()
     rates = measured_rates(1)
     measured_rates.cache_clear()
-    assert rates == MachineRates(2.0 * 2048 * 1024 * 4096, 2.0 * 2048 * 1024 * 4096, 2048)
-    assert str(rates) == "matrix products 17 GFLOP/s (float32), 17 GFLOP/s (bfloat16), copy 0.0 GB/s"
+    assert rates == MachineRates(best, best, 2048.0)
+
+
+def test_rates_are_said_in_units_of_people():
+    said = "matrix products 120 GFLOP/s (float32), 500 GFLOP/s (bfloat16), copy 30.2 GB/s"
+    assert str(MachineRates(1.2e11, 5e11, 3.02e10)) == said
