@@ -11,12 +11,13 @@ engines = pytest.mark.parametrize("engine", NAMES)
 
 
 
-def _takes(engine: str, size: int) -> bool:
+def takes(engine: str, size: int) -> bool:
+    """Return whether `engine` takes kernels of `size` voxels a side."""
     return engine != "compiled" or len(distance_classes(size)) in RADII
 
 
 engines_and_sizes = pytest.mark.parametrize(
-    ("engine", "size"), [(name, size) for name in NAMES for size in (1, 3, 5) if _takes(name, size)]
+    ("engine", "size"), [(name, size) for name in NAMES for size in (1, 3, 5) if takes(name, size)]
 )
 
 
