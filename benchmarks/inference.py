@@ -21,7 +21,7 @@ from benchmarks.harness import tables
 from benchmarks.harness.cases import Case, Work
 from benchmarks.harness.entry import option_parser, prepare, show, store
 from benchmarks.harness.timing import Patience
-from benchmarks.layers import FAST_ENGINES
+from benchmarks.layer_systems import FAST_ENGINES
 from benchmarks.published.patches import deploy_patches
 from benchmarks.published.unet import PublishedUNet
 from benchmarks.rivals import mrtrix_installed, multi_tissue_deconvolution

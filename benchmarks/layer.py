@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from benchmarks.harness import tables
 from benchmarks.harness.entry import option_parser, prepare, show, store
 from benchmarks.harness.floors import block_multiplications, measured_rates
-from benchmarks.layers import RIVAL, SYSTEMS, LayerProblem, LayerSize
+from benchmarks.layer_systems import RIVAL, SYSTEMS, LayerProblem, LayerSize
 from shd.graphs.hemisphere import vertex_count
 
 COLUMNS = (tables.ERROR, tables.FLOOR, tables.MEMORY)

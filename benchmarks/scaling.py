@@ -20,7 +20,7 @@ from benchmarks.harness.cases import Result, measured
 from benchmarks.harness.entry import option_parser, prepare, store
 from benchmarks.harness.tables import time_text
 from benchmarks.harness.timing import Patience
-from benchmarks.layers import FAST_ENGINES, SYSTEMS, LayerProblem, LayerSize
+from benchmarks.layer_systems import FAST_ENGINES, SYSTEMS, LayerProblem, LayerSize
 from shd.graphs.hemisphere import vertex_count
 
 _BRIEF = Patience(seconds=0.3, least=3, most=4.0)

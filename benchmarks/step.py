@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.harness import tables
 from benchmarks.harness.cases import Case, Work
 from benchmarks.harness.entry import option_parser, prepare, show, store
-from benchmarks.layers import FAST_ENGINES
+from benchmarks.layer_systems import FAST_ENGINES
 from shd.engines import set_engine
 from shd.fitting.budget import default_settings
 from shd.scans.normalisation import normalise
@@ -87,7 +87,7 @@ def main(options: Sequence[str] = ()) -> None:
     arguments = parser.parse_args(options)
     prepare(arguments.threads)
     phantom = crossing_phantom(shape=(arguments.side,) * 3)
-    precision = "bfloat16" if bfloat16_pays("cpu") else "float32"
+    precision = "autocast to bfloat16" if bfloat16_pays("cpu") else "float32"
     title = f"Training step, {arguments.side}³ voxels, {precision}, {arguments.threads} threads"
     cases = (
         step_case(phantom, width, engine, arguments.threads) for width in arguments.widths for engine in FAST_ENGINES

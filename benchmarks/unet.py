@@ -19,7 +19,7 @@ from benchmarks.harness import tables
 from benchmarks.harness.cases import Case, Work
 from benchmarks.harness.entry import option_parser, prepare, show, store
 from benchmarks.harness.precision import built_in
-from benchmarks.layers import FAST_ENGINES, RIVAL, TRUTH
+from benchmarks.layer_systems import FAST_ENGINES, RIVAL, TRUTH
 from benchmarks.published.layout import from_published, to_published
 from benchmarks.published.unet import PublishedUNet, copy_weights
 from shd.engines import set_engine

@@ -6,7 +6,7 @@ from benchmarks import inference, layer, scaling, step, unet
 from benchmarks.harness.cases import measured
 from benchmarks.harness.floors import MachineRates
 from benchmarks.harness.timing import Patience
-from benchmarks.layers import SYSTEMS, TRUTH, LayerProblem, LayerSize
+from benchmarks.layer_systems import SYSTEMS, TRUTH, LayerProblem, LayerSize
 from shd.models.config import ModelConfig
 from shd.scans.normalisation import normalise
 from shd.simulation import crossing_phantom
