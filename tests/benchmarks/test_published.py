@@ -10,6 +10,7 @@ from benchmarks.published.ponita import PonitaConvolution
 from benchmarks.published.rt_esd import RecurrentConvolution
 from benchmarks.published.shd_published import PublishedConvolution, dense_polynomials
 from benchmarks.published.unet import PublishedUNet, copy_weights
+from shd.engines import set_engine
 from shd.graphs.hemisphere import symmetry_permutations, vertex_directions
 from shd.graphs.hierarchy import sphere_hierarchy
 from shd.models.config import ModelConfig
@@ -34,6 +35,7 @@ def networks(grid=(4, 2, 6), **shape):
     torch.manual_seed(0)
     config = ModelConfig(3, **{"nside": 2, "levels": 2, "width": 4, **shape})
     ours, theirs = UNet(config), PublishedUNet(config)
+    set_engine(ours, "reference")
     vertices, mask = len(vertex_directions(config.nside, config.hemisphere)), torch.ones(2, *grid, 1)
     ours(field(vertices, 3, *grid, seed=3), mask)  # running statistics are no longer those of the start
     copy_weights(ours, theirs)
@@ -52,6 +54,7 @@ def test_a_published_layer_equals_ours(hemisphere, order):
     level = sphere_hierarchy(2, 1, hemisphere).levels[0]
     with default_dtype(torch.float64):
         ours = SpatioSphericalConvolution(level, 3, 5, order)
+        set_engine(ours, "reference")
         theirs = CONVOLUTIONS[hemisphere](level, 3, 5, order)
         theirs.load_state_dict(ours.state_dict())
         x = field(level.vertices, 3, 3, 4, 2)
@@ -63,6 +66,7 @@ def test_a_published_layer_gives_the_gradients_of_ours(hemisphere):
     level = sphere_hierarchy(2, 1, hemisphere).levels[0]
     with default_dtype(torch.float64):
         ours = SpatioSphericalConvolution(level, 3, 2)
+        set_engine(ours, "reference")
         theirs = CONVOLUTIONS[hemisphere](level, 3, 2)
         theirs.load_state_dict(ours.state_dict())
         x, weights = field(level.vertices, 3, 3, 2, 2).requires_grad_(), field(level.vertices, 2, 3, 2, 2, seed=1)
