@@ -1,140 +1,21 @@
 """Every engine computes what the reference computes: values, statistics and gradients, whatever the sizes."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from shd.engines import ENGINES
 from shd.engines.choice import choose_engine
 from shd.engines.compiled.engine import _lifting, _plan, _tables
 from shd.engines.compiled.operations import Activate, Analyse, Mix, Synthesise
 from shd.graphs.hierarchy import sphere_hierarchy
+from tests.engines.cases import CUTS, Case, assert_equals_reference, cases, enter, noise
 from tests.support.engines import require
 
-RADII = {1: 1, 3: 4}
-TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 quick = pytest.mark.parametrize("engine", ["torch", "compiled"])
-
-
-@dataclass(frozen=True)
-class Case:
-    """One mix, and what surrounds it: sources, their sizes and places, and what is asked for."""
-
-    nside: int = 2
-    hemisphere: bool = True
-    batch: int = 1
-    grid: tuple[int, int, int] = (2, 4, 3)
-    channels: tuple[int, ...] = (3,)
-    outputs: int = 4
-    order: int = 5
-    size: int = 3
-    halved: tuple[bool, ...] = (False,)
-    lifted: bool = False  # the first source comes from the next coarser level
-    statistics: str | None = "channel"
-    seed: int = 0
-
-    @property
-    def levels(self):
-        return sphere_hierarchy(self.nside, 2 if self.lifted else 1, self.hemisphere).levels
-
-    def tensors(self, dtype):
-        """Return (sources, weight, scale, shift, mask), all but the mask waiting for their gradients."""
-        generator = torch.Generator().manual_seed(self.seed)
-
-        def noise(*shape):
-            return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
-
-        half = tuple(side // 2 for side in self.grid)
-        sources = []
-        for index, (count, halved) in enumerate(zip(self.channels, self.halved, strict=True)):
-            level = self.levels[1 if self.lifted and index == 0 else 0]
-            sources.append(noise(level.vertices, self.batch, *(half if halved else self.grid), count))
-        weight = noise(self.order, RADII[self.size], sum(self.channels), self.outputs)
-        columns = (self.batch, *self.grid, self.outputs)
-        mask = (torch.rand(self.batch, *self.grid, 1, generator=generator) < 0.7).to(dtype)
-        return sources, weight, noise(*columns), noise(*columns), mask
-
-
-@st.composite
-def cases(draw):
-    count = draw(st.integers(1, 2))
-    halved = [draw(st.booleans()) for _ in range(count)]
-    sides = st.sampled_from([2, 4]) if any(halved) else st.integers(1, 5)
-    nside = draw(st.sampled_from([1, 2, 4]))
-    # around the widths of vectors and tiles, and anything else
-    channels = st.one_of(st.sampled_from([1, 7, 8, 9, 15, 16, 17, 31, 32, 33]), st.integers(1, 40))
-    return Case(
-        nside,
-        draw(st.booleans()),
-        draw(st.integers(1, 2)),
-        (draw(sides), draw(sides), draw(sides)),
-        tuple(draw(channels) for _ in range(count)),
-        draw(channels),
-        draw(st.integers(1, 6)),
-        draw(st.sampled_from([1, 3])),
-        tuple(halved),
-        draw(st.booleans()) and nside > 1,
-        draw(st.sampled_from([None, "voxel", "channel"])),
-        draw(st.integers(0, 1000)),
-    )
-
-
-def enter(engine, case, sources):
-    fine = case.levels[0]
-    first = engine.lift(sources[0], case.levels[1], fine) if case.lifted else engine.enter(sources[0], fine)
-    return [first, *(engine.enter(source, fine) for source in sources[1:])]
-
-
-def run(name, case, dtype):
-    """Return everything that comes out: fields, activations, statistics, and the gradients of all that went in."""
-    sources, weight, scale, shift, mask = case.tensors(dtype)
-    engine, level = choose_engine(name, sources[0], weight.shape[1]), case.levels[0]
-    assert engine.name == name
-    z, statistics = engine.mix(enter(engine, case, sources), level, weight, mask, case.statistics)
-    found = {"field": engine.leave(z, level), "activations": engine.leave(z, level, scale * mask, shift * mask)}
-    if case.statistics is not None:
-        assert statistics.vertices == level.vertices
-        found["voxel power"] = statistics.voxel_power
-        if case.statistics == "channel":
-            found |= {"channel power": statistics.channel_power, "channel total": statistics.channel_total}
-    else:
-        assert statistics is None
-    total = sum((probe(value, index) for index, value in enumerate(found.values())), start=torch.zeros(()))
-    inputs = {**{f"source {i}": s for i, s in enumerate(sources)}, "weight": weight, "scale": scale, "shift": shift}
-    gradients = torch.autograd.grad(total, list(inputs.values()))
-    return {**found, **{f"gradient of {n}": g for n, g in zip(inputs, gradients, strict=True)}}
-
-
-def probe(value, seed):
-    """Return a random linear function of a result, so that its gradient reaches every element by another number."""
-    direction = torch.randn(value.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return (value * direction.to(value.dtype)).sum() / max(float(value.detach().abs().max()), 1e-3)
-
-
-def assert_equal_runs(found, expected, dtype, exact):
-    """Compare to the largest element.
-
-    An activation within rounding of zero may be cut off by one engine and not by the other, which changes its gradient
-    by more than rounding: then only the values are compared. `exact` is the reference in double precision.
-    """
-    assert found.keys() == expected.keys()
-    cut_otherwise = bool(((exact["activations"] > 0) != (found["activations"] > 0)).any())
-    for name, value in expected.items():
-        if name.startswith("gradient") and cut_otherwise:
-            continue
-        assert found[name].shape == value.shape, name
-        assert found[name].dtype == value.dtype == dtype, name
-        largest = float(value.detach().abs().max())
-        if name == "channel total":  # terms of both signs, which leave little beside their size
-            terms = expected["field"].detach()
-            largest = float(terms.square().sum(dim=(0, 1, 2, 3, 4)).max() * (terms.numel() / len(value))) ** 0.5
-        error = float((found[name] - value).detach().abs().max())
-        assert error <= TOLERANCE[dtype] * max(largest, 1e-3), (name, error, largest)
 
 
 @dtypes
@@ -143,23 +24,7 @@ def assert_equal_runs(found, expected, dtype, exact):
 @given(case=cases())
 def test_every_engine_equals_the_reference(engine, dtype, case):
     require(engine)
-    exact = run("reference", case, torch.float64)
-    expected = {name: value.to(dtype) for name, value in exact.items()}
-    assert_equal_runs(run(engine, case, dtype), expected, dtype, exact)
-
-
-# Where work is cut into parts: long lines, more lines than a part holds, odd parts of a halved source, many channels.
-CUTS = {
-    "one long line": Case(1, grid=(1, 1, 130), channels=(3,)),
-    "lines in parts": Case(1, grid=(2, 30, 9), channels=(5,), outputs=7),
-    "lines in odd parts of a halved source": Case(1, grid=(2, 22, 10), channels=(5, 2), halved=(True, False)),
-    "many channels in": Case(1, grid=(2, 7, 5), channels=(150, 70), outputs=3, halved=(False, False)),
-    "many channels out": Case(1, grid=(2, 7, 5), channels=(3,), outputs=200),
-    "many voxels, one channel": Case(1, grid=(3, 40, 3), channels=(1,), outputs=1),
-    "voxel by voxel": Case(2, grid=(7, 9, 5), channels=(6, 5), halved=(False, False), size=1),
-    "the finest grid": Case(8, grid=(2, 2, 2), channels=(9,), outputs=5, lifted=True, halved=(True,)),
-    "the whole finest sphere": Case(8, False, grid=(1, 3, 2), channels=(4,), outputs=5),
-}
+    assert_equals_reference(engine, case, dtype)
 
 
 @dtypes
@@ -167,9 +32,7 @@ CUTS = {
 @pytest.mark.parametrize("name", CUTS)
 def test_every_engine_equals_the_reference_where_work_is_cut(name, engine, dtype):
     require(engine)
-    exact = run("reference", CUTS[name], torch.float64)
-    expected = {key: value.to(dtype) for key, value in exact.items()}
-    assert_equal_runs(run(engine, CUTS[name], dtype), expected, dtype, exact)
+    assert_equals_reference(engine, CUTS[name], dtype)
 
 
 @pytest.mark.parametrize("engine", ENGINES[1:])
@@ -315,10 +178,6 @@ class TestGradcheck:
         (first,) = torch.autograd.grad(Analyse.apply(plan, x).square().sum(), [x], create_graph=True)
         with pytest.raises(RuntimeError, match="once_differentiable"):
             first.sum().backward()
-
-
-def noise(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("engine", ENGINES[1:])

@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -46,10 +47,12 @@ def _processor() -> str:
 def _folders() -> list[Path]:
     named = os.environ.get("SHD_CACHE")
     if named:
-        return [Path(named)]
+        return [Path(named).absolute()]  # the loader looks for a bare file name among the system's libraries
+    folders = []
     cache = os.environ.get("XDG_CACHE_HOME")
-    own = Path(cache) / "shd" if cache else Path.home() / ".cache" / "shd"
-    return [own, Path(tempfile.gettempdir()) / f"shd-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"]
+    with suppress(RuntimeError):  # a user without a home, as in some containers
+        folders.append(Path(cache) / "shd" if cache else Path.home() / ".cache" / "shd")
+    return [*folders, Path(tempfile.gettempdir()) / f"shd-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"]
 
 
 def _writable_folder() -> Path:
@@ -96,8 +99,11 @@ def library_path() -> Path:
     digest.update(" ".join([compiler, version, _processor(), *_FLAGS]).encode())
     library = folder / f"engine-{digest.hexdigest()[:16]}.so"
     if not library.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:  # two processes may build at once
-            built = Path(scratch) / library.name
-            _compile(compiler, built)
-            built.replace(library)
+        try:
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:  # two processes may build at once
+                built = Path(scratch) / library.name
+                _compile(compiler, built)
+                built.replace(library)
+        except OSError as error:
+            raise BuildError(f"{library} cannot be written ({error.strerror})") from error
     return library
