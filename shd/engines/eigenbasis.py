@@ -7,12 +7,13 @@ grow with the order.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shd.engines.neighbourhood import kernel_side, neighbour_spread, neighbour_sums, on_grid
+from shd.engines.neighbourhood import kernel_side, neighbour_spread, neighbour_sums, on_grid, pooled
 from shd.engines.statistics import Statistics, measured
 from shd.graphs.hierarchy import Level
 
@@ -105,6 +106,19 @@ def _blockwise_back(basis: _Basis, z: Float[Tensor, "vertex column"]) -> Float[T
     return torch.cat(turned)[basis.scatter]
 
 
+class _Blockwise(torch.autograd.Function):
+    """Uᵀ x or U z; each is the other's adjoint, which is cheaper than going back through every step."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, basis: _Basis, back: bool) -> Tensor:
+        ctx.basis, ctx.back = basis, back
+        return (_blockwise_back if back else _blockwise)(basis, x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return _Blockwise.apply(gradient, ctx.basis, not ctx.back), None, None
+
+
 def _blocks_pay(x: Tensor) -> bool:
     """Return whether fewer multiplications outweigh more passes: not where products are as quick as memory."""
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.shape[0] >= 96
@@ -119,7 +133,7 @@ class EigenbasisEngine:
         """Return Uᵀ x."""
         x = _lowered(x)
         basis, flat = _basis(level, x.device, x.dtype), x.reshape(x.shape[0], -1)
-        found = _blockwise(basis, flat) if _blocks_pay(x) else basis.eigenvectors.T @ flat
+        found = _Blockwise.apply(flat, basis, False) if _blocks_pay(x) else basis.eigenvectors.T @ flat
         return found.reshape(x.shape)
 
     def lift(self, x: Tensor, coarse: Level, fine: Level) -> Tensor:
@@ -157,11 +171,15 @@ class EigenbasisEngine:
     def leave(self, z: Tensor, level: Level, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
         """Return U z, or the activations; see `Engine.leave`."""
         basis, flat = _basis(level, z.device, z.dtype), z.reshape(z.shape[0], -1)
-        found = _blockwise_back(basis, flat) if _blocks_pay(z) else basis.eigenvectors @ flat
+        found = _Blockwise.apply(flat, basis, True) if _blocks_pay(z) else basis.eigenvectors @ flat
         y = found.reshape(z.shape)
         if scale is None or shift is None:
             return y
         return torch.relu(torch.addcmul(shift.to(y.dtype), y, scale.to(y.dtype)))
+
+    def pool(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the field one level down; see `Engine.pool`."""
+        return pooled(x, weight)
 
 
 def _lowered(x: Tensor) -> Tensor:

@@ -50,3 +50,11 @@ class Engine(Protocol):
         shift: Float[Tensor, "batch x y z channel"] | None = None,
     ) -> Float[Tensor, "vertex batch x y z channel"]:
         """Return the field; with scale and shift max(scale·field + shift, 0), the activations of a network."""
+
+    def pool(
+        self, x: Float[Tensor, "vertex batch x y z channel"], weight: Float[Tensor, "batch x2 y2 z2"]
+    ) -> Float[Tensor, "coarse batch x2 y2 z2 channel"]:
+        """Return the field one level down: means over four children, times `weight`.
+
+        Where the weight's grid has half the field's side, over the sum of 2×2×2 voxels.
+        """

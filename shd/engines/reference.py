@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shd.engines.neighbourhood import kernel_side, neighbour_sums, on_grid
+from shd.engines.neighbourhood import kernel_side, neighbour_sums, on_grid, pooled
 from shd.engines.statistics import Statistics, measured
 from shd.graphs.hierarchy import Level
 
@@ -91,3 +91,7 @@ class ReferenceEngine:
         if scale is None or shift is None:
             return z
         return torch.relu(torch.addcmul(shift.to(z.dtype), z, scale.to(z.dtype)))
+
+    def pool(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the field one level down; see `Engine.pool`."""
+        return pooled(x, weight)

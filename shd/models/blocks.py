@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from shd.engines.engine import Engine
 from shd.graphs.hierarchy import Level
 from shd.models.config import ModelConfig
-from shd.models.functional import pool_vertices
 from shd.models.normalisation import make_normalisation
 from shd.models.spatio_spherical import SpatioSphericalConvolution
 
-__all__ = ["ConvolutionBlock", "coarser", "pool_mask", "pool_voxels"]
+__all__ = ["ConvolutionBlock", "coarser", "pool_mask"]
 
 
 class ConvolutionBlock(nn.Module):
@@ -42,15 +42,12 @@ def pool_mask(mask: Float[Tensor, "batch x y z 1"]) -> Float[Tensor, "batch x2 y
     return _blocks(mask).amax(dim=(-6, -4, -2))
 
 
-def pool_voxels(
-    x: Float[Tensor, "vertex batch x y z channel"], mask: Float[Tensor, "batch x y z 1"]
-) -> Float[Tensor, "vertex batch x2 y2 z2 channel"]:
-    """Return the mean over the masked voxels of every 2×2×2 block; `x` must be zero outside the mask."""
-    count = _blocks(mask).sum(dim=(-6, -4, -2)).clamp(min=1)
-    return _blocks(x).sum(dim=(-6, -4, -2)) * (1 / count).to(x.dtype)
+def coarser(
+    x: Float[Tensor, "vertex batch x y z channel"], mask: Float[Tensor, "batch x y z 1"], spatial: bool, engine: Engine
+) -> Float[Tensor, "coarse batch x2 y2 z2 channel"]:
+    """Return `x` one level down: means of four vertices, and with `spatial` of the masked voxels of 2×2×2.
 
-
-def coarser(x: Tensor, mask: Tensor, spatial: bool) -> Tensor:
-    """Return `x` one level down: four vertices to one, and with `spatial` eight voxels to one."""
-    pooled = pool_vertices(x)
-    return pool_voxels(pooled, mask) if spatial else pooled
+    `x` must be zero outside the mask.
+    """
+    weight = 1 / _blocks(mask).sum(dim=(-6, -4, -2)).clamp(min=1) if spatial else torch.ones_like(mask)
+    return engine.pool(x, weight.squeeze(-1))

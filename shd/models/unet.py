@@ -62,7 +62,7 @@ class UNet(nn.Module):
             if depth < last:
                 skips.append(x)
                 spatial = depth < self.config.spatial_poolings
-                x = coarser(x, masks[-1], spatial)
+                x = coarser(x, masks[-1], spatial, engine)
                 masks.append(pool_mask(masks[-1]) if spatial else masks[-1])
         for depth, stage in zip(range(last - 1, -1, -1), self.up, strict=True):
             fine = self.levels[depth]

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "mix_gradient.h"
+#include "pool.h"
 #include "sphere.h"
 
 using namespace shd;
@@ -90,6 +91,18 @@ void differentiate(const Mix<typename P::T>& mix, const OutputGradient<typename 
         }
 }
 
+template <class T>
+void pool(const Pooling<T>& pooling, const T* fine, T* coarse, int threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t plane = 0; plane < pooling.planes(); ++plane) pool_plane<T>(pooling, fine, coarse, plane);
+}
+
+template <class T>
+void spread(const Pooling<T>& pooling, const T* coarse, T* fine, int threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t plane = 0; plane < pooling.planes(); ++plane) spread_plane<T>(pooling, coarse, fine, plane);
+}
+
 }  // namespace
 
 #define SHD_EXPORT(T, NAME)                                                                                           \
@@ -111,6 +124,12 @@ void differentiate(const Mix<typename P::T>& mix, const OutputGradient<typename 
                                             T* weight, int threads) {                                                 \
         with_lanes<T>(mix->outputs,                                                                                   \
                       [&](auto lanes) { differentiate<decltype(lanes)>(*mix, *given, source, weight, threads); });    \
+    }                                                                                                                 \
+    extern "C" void shd_pool_##NAME(const Pooling<T>* pooling, const T* fine, T* coarse, int threads) {               \
+        pool<T>(*pooling, fine, coarse, threads);                                                                     \
+    }                                                                                                                 \
+    extern "C" void shd_spread_##NAME(const Pooling<T>* pooling, const T* coarse, T* fine, int threads) {             \
+        spread<T>(*pooling, coarse, fine, threads);                                                                   \
     }
 
 SHD_EXPORT(float, float32)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from shd.engines.compiled.library import DTYPES, kernels
-from shd.engines.compiled.operations import Activate, Analyse, Mix, Synthesise
+from shd.engines.compiled.operations import Activate, Analyse, Mix, Pool, Synthesise
 from shd.engines.compiled.plan import Plan, make_plan
 from shd.engines.eigenbasis import chebyshev_polynomials
 from shd.engines.statistics import Statistics
@@ -82,3 +82,7 @@ class CompiledEngine:
         if scale is None or shift is None:
             return Synthesise.apply(plan, z)
         return Activate.apply(plan, z, scale.to(z.dtype), shift.to(z.dtype))
+
+    def pool(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the field one level down; see `Engine.pool`."""
+        return Pool.apply(x, (weight / 4).to(x.dtype), 4)

@@ -33,6 +33,13 @@ class _Mix(ctypes.Structure):
     ]
 
 
+class _Pooling(ctypes.Structure):
+    _fields_ = [
+        *((name, _Count) for name in ("vertices", "children", "batch", "x", "y", "z", "channels", "side")),
+        ("weight", _Address),
+    ]
+
+
 class _Gate(ctypes.Structure):
     _fields_ = [(name, _Address) for name in ("y", "z", "scale", "scale_gradient", "shift_gradient")]
 
@@ -158,6 +165,28 @@ class Kernels:
             _Address(result.data_ptr()),
         )  # fmt: skip
         return sources, result
+
+
+    def pool(self, fine: Tensor, weight: Tensor, children: int) -> Tensor:
+        """Return weight·Σ over `children` vertices and the voxels that fall on one of `weight` (batch, x, y, z)."""
+        side = fine.shape[2] // weight.shape[1]
+        coarse = fine.new_empty(fine.shape[0] // children, *weight.shape, fine.shape[-1])
+        self._resample("pool", fine, coarse, weight, (coarse.shape, children, side))
+        return coarse
+
+    def spread(self, coarse: Tensor, weight: Tensor, children: int, side: int) -> Tensor:
+        """Return the adjoint of `pool`: every value times its weight, copied to where it came from."""
+        vertices, batch, nx, ny, nz, channels = coarse.shape
+        fine = coarse.new_empty(vertices * children, batch, side * nx, side * ny, side * nz, channels)
+        self._resample("spread", coarse, fine, weight, (coarse.shape, children, side))
+        return fine
+
+    def _resample(
+        self, name: str, source: Tensor, out: Tensor, weight: Tensor, shape: tuple[torch.Size, int, int]
+    ) -> None:
+        (vertices, *grid, channels), children, side = shape
+        structure = _Pooling(vertices, children, *grid, channels, side, weight.data_ptr())
+        self._call(name, out.dtype, ctypes.byref(structure), _Address(source.data_ptr()), _Address(out.data_ptr()))
 
 
 @lru_cache(maxsize=1)

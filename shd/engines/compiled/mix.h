@@ -20,8 +20,6 @@ struct Grid {
     int64_t voxels() const { return batch * x * y * z; }
 };
 
-constexpr int64_t SLACK = 64;  // elements beyond the end of an array that a whole vector may touch
-
 // Sums over the neighbours at each of the four distances, line by line of the volume of one eigenvector; what lies
 // outside the volume counts as zero.
 template <class T>

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from shd.engines.compiled.library import MixArguments, OutputGradients, kernels
 from shd.engines.compiled.plan import Plan
 
-__all__ = ["Activate", "Analyse", "Mix", "Synthesise"]
+__all__ = ["Activate", "Analyse", "Mix", "Pool", "Synthesise"]
 
 # mypy: disable-error-code="no-untyped-def,override"
 
@@ -93,14 +93,28 @@ class Mix(torch.autograd.Function):
         arguments = MixArguments(sources, ctx.grid, polynomials, weight)
         by_source, by_weight = kernels().mix_gradient(arguments, given, ctx.needs_input_grad[5:])
         pooled = (
-            found if found is None or found.shape == source.shape else _pooled(found)
+            found if found is None or found.shape == source.shape else _gathered(found, source)
             for found, source in zip(by_source, sources, strict=True)
         )
         return None, None, None, None, by_weight, *pooled
 
 
-def _pooled(gradient: Tensor) -> Tensor:
-    """Return the sum over every 2×2×2 voxels: the adjoint of copying."""
-    vertices, batch, nx, ny, nz, channels = gradient.shape
-    blocks = gradient.reshape(vertices, batch, nx // 2, 2, ny // 2, 2, nz // 2, 2, channels)
-    return blocks.sum(dim=(3, 5, 7))
+def _gathered(gradient: Tensor, source: Tensor) -> Tensor:
+    """Return the gradient of a source whose voxels were copied to 2×2×2: the sum over them."""
+    return kernels().pool(gradient, gradient.new_ones(source.shape[1:5]), children=1)
+
+
+class Pool(torch.autograd.Function):
+    """Weighted sums over the children of a vertex and over the voxels that fall on one of `weight`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, children: int) -> Tensor:
+        ctx.children, ctx.side = children, x.shape[2] // weight.shape[1]
+        ctx.save_for_backward(weight)
+        return kernels().pool(x.contiguous(), weight.contiguous(), children)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (weight,) = ctx.saved_tensors
+        return kernels().spread(gradient.contiguous(), weight, ctx.children, ctx.side), None, None

@@ -102,6 +102,8 @@ inline void prefetch_to_write(T* p, int64_t count) {
     for (int64_t j = 0; j < count; j += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(p + j, 1, 2);
 }
 
+constexpr int64_t SLACK = 64;  // elements beyond the end of a buffer that a whole vector may touch
+
 // A buffer that a thread keeps from call to call: fresh memory would cost more than the arithmetic.
 template <class T, int PURPOSE>
 inline T* scratch(size_t count) {
