@@ -49,6 +49,20 @@ def test_every_folder_with_code_is_in_the_wheel(setup):
     assert (ROOT / "shd" / setup["options.package_data"]["shd"]).is_file()
 
 
+def test_every_file_is_in_the_wheel(setup):
+    """Sources of the compiled kernels, and whatever else is no module, need a line of their own."""
+    patterns = {package: re.split(r",\s*", line) for package, line in setup["options.package_data"].items()}
+    carried = {
+        path
+        for package, globs in patterns.items()
+        for glob in globs
+        for path in ROOT.joinpath(*package.split(".")).glob(glob)
+    }
+    files = {path for path in (ROOT / "shd").rglob("*") if path.is_file() and path.suffix != ".py"}
+    held = {path for path in files if path.parent.name != "__pycache__"}
+    assert carried == held
+
+
 def test_every_dependency_has_both_bounds(setup):
     for requirement in requirements(setup):
         operators = {specifier.operator for specifier in requirement.specifier}
