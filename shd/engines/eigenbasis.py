@@ -115,7 +115,7 @@ class _Blockwise(torch.autograd.Function):
         return (_blockwise_back if back else _blockwise)(basis, x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return _Blockwise.apply(gradient, ctx.basis, not ctx.back), None, None
 
 

@@ -5,13 +5,14 @@ from itertools import pairwise
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shd.engines import ENGINES
 from shd.engines.choice import choose_engine
 from shd.engines.compiled.engine import _lifting, _plan, _tables
-from shd.engines.compiled.operations import Activate, Analyse, Mix, Synthesise
+from shd.engines.compiled.operations import Activate, Analyse, Mix, Pool, Synthesise
 from shd.graphs.hierarchy import sphere_hierarchy
-from tests.engines.cases import CUTS, Case, assert_equals_reference, cases, enter, noise
+from tests.engines.cases import CUTS, TOLERANCE, Case, assert_equals_reference, cases, enter, noise
 from tests.support.engines import require
 
 dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -152,6 +153,12 @@ class TestGradcheck:
         assert torch.autograd.gradcheck(mix, (weight, *sources))
         assert torch.autograd.gradcheck(lambda *x: Mix.apply(grid, polynomials, modes, None, *x), (weight, *sources))
 
+    @pytest.mark.parametrize("side", [1, 2])
+    @pytest.mark.parametrize("children", [1, 4])
+    def test_pooling(self, side, children):
+        x, weight = noise(2 * children, 1, 2 * side, side, side, 3).requires_grad_(), noise(1, 2, 1, 1, seed=1)
+        assert torch.autograd.gradcheck(lambda v: Pool.apply(v, weight, children), x)
+
     @pytest.mark.parametrize("hemisphere", [True, False])
     def test_transform_there_and_back(self, hemisphere):
         plan = _plan(Case(1, hemisphere).levels[0], torch.float64)
@@ -199,3 +206,26 @@ def test_what_enters_leaves_as_it_was(engine):
         before, chosen = x.clone(), choose_engine(engine, x, 4)
         torch.testing.assert_close(chosen.leave(chosen.enter(x, level), level), x, rtol=1e-12, atol=1e-12)
         assert torch.equal(x, before)
+
+
+@dtypes
+@quick
+@settings(deadline=None, max_examples=40)
+@given(
+    vertices=st.integers(1, 3), grid=st.tuples(st.integers(1, 2), *[st.integers(1, 4)] * 3),
+    channels=st.integers(1, 40), halved=st.booleans(),
+)  # fmt: skip
+def test_every_engine_pools_as_the_reference(engine, dtype, vertices, grid, channels, halved):
+    require(engine)
+    batch, *sides = grid
+    fine = [2 * side for side in sides] if halved else sides
+    weight = noise(*grid, seed=1).to(dtype)
+    results = []
+    for name in ("reference", engine):
+        x = noise(4 * vertices, batch, *fine, channels).to(dtype).requires_grad_()
+        pooled = choose_engine(name, x, 4).pool(x, weight)
+        (pooled * noise(*pooled.shape, seed=2).to(dtype)).sum().backward()
+        results.append((pooled.detach(), x.grad))
+    for expected, found in zip(*results, strict=True):
+        assert found.dtype == dtype and found.shape == expected.shape
+        torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE[dtype])

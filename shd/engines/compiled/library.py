@@ -53,7 +53,7 @@ class _OutputGradient(ctypes.Structure):
 
 @dataclass(frozen=True, eq=False)
 class MixArguments:
-    """sources: one or two, (vertex, batch, x, y, z, channel) on `grid` or on half of it. polynomials: (vertex, order)."""
+    """sources: one or two, (vertex, batch, x, y, z, channel) on `grid` or half of it. polynomials: (vertex, order)."""
 
     sources: Sequence[Tensor]
     grid: tuple[int, ...]
@@ -137,7 +137,7 @@ class Kernels:
         sums: list[Tensor] = []
         if mask is not None:
             sums = [torch.zeros(count, dtype=torch.float64) for count in (mask.numel(), outputs, outputs)]
-        addresses = [_Address(tensor.data_ptr()) for tensor in sums] or [None] * 3
+        addresses: list[_Address | None] = [_Address(tensor.data_ptr()) for tensor in sums] or [None] * 3
         self._call(
             "mix", weight.dtype, ctypes.byref(arguments.structure()), _Address(out.data_ptr()),
             _Address(_address(mask)), _Address(modes.data_ptr()), *addresses,
