@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shd.engines.neighbourhood import kernel_side, neighbour_spread, neighbour_sums, on_grid, pooled
+from shd.engines.neighbourhood import kernel_side, neighbour_spread, neighbour_sums, on_grid, pool_voxels
 from shd.engines.statistics import Statistics, measured
 from shd.graphs.hierarchy import Level
 
@@ -75,9 +75,9 @@ def _polynomials(level: Level, order: int, device: torch.device, dtype: torch.dt
 
 @lru_cache(maxsize=32)
 def _lifting(coarse: Level, fine: Level, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "vertex coarse"]:
-    """Return Uᵀ on `fine` after copying every vertex's value to its four children."""
-    vectors = torch.tensor(fine.basis.eigenvectors)
-    return vectors.T.unflatten(1, (coarse.vertices, 4)).sum(-1).to(device, dtype)
+    """Return what takes coefficients on `coarse` to those on `fine` after copying to the four children."""
+    copied = torch.tensor(fine.basis.eigenvectors).T.unflatten(1, (coarse.vertices, 4)).sum(-1)
+    return (copied @ torch.tensor(coarse.basis.eigenvectors)).to(device, dtype)
 
 
 def _blockwise(basis: _Basis, x: Float[Tensor, "vertex column"]) -> Float[Tensor, "vertex column"]:
@@ -136,11 +136,16 @@ class EigenbasisEngine:
         found = _Blockwise.apply(flat, basis, False) if _blocks_pay(x) else basis.eigenvectors.T @ flat
         return found.reshape(x.shape)
 
-    def lift(self, x: Tensor, coarse: Level, fine: Level) -> Tensor:
-        """Return Uᵀ P x, P copying every vertex's value to its four children."""
-        x = _lowered(x)
-        found = _lifting(coarse, fine, x.device, x.dtype) @ x.reshape(x.shape[0], -1)
-        return found.reshape(fine.vertices, *x.shape[1:])
+    def lift(self, z: Tensor, coarse: Level, fine: Level) -> Tensor:
+        """Return coefficients one level up; see `Engine.lift`."""
+        found = _lifting(coarse, fine, z.device, z.dtype) @ z.reshape(z.shape[0], -1)
+        return found.reshape(fine.vertices, *z.shape[1:])
+
+    def pool(self, z: Tensor, weight: Tensor, fine: Level, coarse: Level) -> Tensor:
+        """Return coefficients one level down; see `Engine.pool`. Averaging children is a quarter of lifting's adjoint."""
+        z = pool_voxels(z, weight / 4)
+        found = _lifting(coarse, fine, z.device, z.dtype).T @ z.reshape(z.shape[0], -1)
+        return found.reshape(coarse.vertices, *z.shape[1:])
 
     def mix(
         self, sources: Sequence[Tensor], level: Level, weight: Tensor, mask: Tensor, statistics: str | None
@@ -168,6 +173,10 @@ class EigenbasisEngine:
         modes = _basis(level, x.device, x.dtype).modes
         return z, measured(z, modes, mask, vertices, statistics == "channel")
 
+    def turn(self, z: Tensor, level: Level, scale: Tensor, shift: Tensor) -> Tensor:
+        """Return the coefficients of the activations; see `Engine.turn`."""
+        return self.enter(self.leave(z, level, scale, shift), level)
+
     def leave(self, z: Tensor, level: Level, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
         """Return U z, or the activations; see `Engine.leave`."""
         basis, flat = _basis(level, z.device, z.dtype), z.reshape(z.shape[0], -1)
@@ -176,10 +185,6 @@ class EigenbasisEngine:
         if scale is None or shift is None:
             return y
         return torch.relu(torch.addcmul(shift.to(y.dtype), y, scale.to(y.dtype)))
-
-    def pool(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Return the field one level down; see `Engine.pool`."""
-        return pooled(x, weight)
 
 
 def _lowered(x: Tensor) -> Tensor:

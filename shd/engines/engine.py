@@ -25,8 +25,14 @@ class Engine(Protocol):
     def enter(self, x: Float[Tensor, "vertex batch x y z channel"], level: Level) -> Tensor:
         """Return the representation of a field."""
 
-    def lift(self, x: Float[Tensor, "coarse batch x y z channel"], coarse: Level, fine: Level) -> Tensor:
-        """Return the representation on `fine` of a field on `coarse`, every vertex's value copied to four children."""
+    def lift(self, z: Tensor, coarse: Level, fine: Level) -> Tensor:
+        """Return the representation on `fine` of a field on `coarse`, each vertex's value copied to its four children."""
+
+    def pool(self, z: Tensor, weight: Float[Tensor, "batch x2 y2 z2"], fine: Level, coarse: Level) -> Tensor:
+        """Return the representation on `coarse` of a field on `fine`: means over four children, times `weight`.
+
+        Where the weight's grid has half the field's side, over the sum of 2×2×2 voxels.
+        """
 
     def mix(
         self,
@@ -42,6 +48,15 @@ class Engine(Protocol):
         statistics: None, "voxel" or "channel", whatever a normalisation needs; "channel" includes "voxel".
         """
 
+    def turn(
+        self,
+        z: Tensor,
+        level: Level,
+        scale: Float[Tensor, "batch x y z channel"],
+        shift: Float[Tensor, "batch x y z channel"],
+    ) -> Tensor:
+        """Return the representation of the activations max(scale·field + shift, 0); without gradients `z` is used up."""
+
     def leave(
         self,
         z: Tensor,
@@ -49,12 +64,4 @@ class Engine(Protocol):
         scale: Float[Tensor, "batch x y z channel"] | None = None,
         shift: Float[Tensor, "batch x y z channel"] | None = None,
     ) -> Float[Tensor, "vertex batch x y z channel"]:
-        """Return the field; with scale and shift max(scale·field + shift, 0), the activations of a network."""
-
-    def pool(
-        self, x: Float[Tensor, "vertex batch x y z channel"], weight: Float[Tensor, "batch x2 y2 z2"]
-    ) -> Float[Tensor, "coarse batch x2 y2 z2 channel"]:
-        """Return the field one level down: means over four children, times `weight`.
-
-        Where the weight's grid has half the field's side, over the sum of 2×2×2 voxels.
-        """
+        """Return the field; with scale and shift the activations max(scale·field + shift, 0)."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from shd.graphs.spatial import distance_classes
 
-__all__ = ["kernel_side", "neighbour_spread", "neighbour_sums", "on_grid", "pooled", "unpool_voxels"]
+__all__ = ["kernel_side", "neighbour_spread", "neighbour_sums", "on_grid", "pool_voxels", "unpool_voxels"]
 
 _FIRST_AXIS = 2  # tensors are (vertex, batch, x, y, z, ...)
 
@@ -131,11 +131,10 @@ def unpool_voxels(x: Float[Tensor, "vertex batch x2 y2 z2 channel"]) -> Float[Te
     return wide.reshape(vertices, batch, 2 * nx, 2 * ny, 2 * nz, channels)
 
 
-def pooled(
-    x: Float[Tensor, "vertex batch x y z channel"], weight: Float[Tensor, "batch x2 y2 z2"]
-) -> Float[Tensor, "coarse batch x2 y2 z2 channel"]:
-    """Return means over four vertices, times `weight`; over 2×2×2 voxels first where it has half the side."""
-    x = x.unflatten(0, (-1, 4)).mean(1)
+def pool_voxels(
+    x: Float[Tensor, "row batch x y z channel"], weight: Float[Tensor, "batch x2 y2 z2"]
+) -> Float[Tensor, "row batch x2 y2 z2 channel"]:
+    """Return `weight` times the sum over 2×2×2 voxels, or over one where it has the field's own grid."""
     if x.shape[1:5] != weight.shape:
         x = x.unflatten(-4, (-1, 2)).unflatten(-3, (-1, 2)).unflatten(-2, (-1, 2)).sum(dim=(-6, -4, -2))
     return x * weight.unsqueeze(-1).to(x.dtype)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shd.engines.neighbourhood import kernel_side, neighbour_sums, on_grid, pooled
+from shd.engines.neighbourhood import kernel_side, neighbour_sums, on_grid, pool_voxels
 from shd.engines.statistics import Statistics, measured
 from shd.graphs.hierarchy import Level
 
@@ -70,9 +70,13 @@ class ReferenceEngine:
         """Return the field itself."""
         return x
 
-    def lift(self, x: Tensor, coarse: Level, fine: Level) -> Tensor:
+    def lift(self, z: Tensor, coarse: Level, fine: Level) -> Tensor:
         """Return the field with every vertex's value copied to its four children."""
-        return x.repeat_interleave(4, dim=0)
+        return z.repeat_interleave(4, dim=0)
+
+    def pool(self, z: Tensor, weight: Tensor, fine: Level, coarse: Level) -> Tensor:
+        """Return the field one level down; see `Engine.pool`."""
+        return pool_voxels(z.unflatten(0, (coarse.vertices, 4)).mean(1), weight)
 
     def mix(
         self, sources: Sequence[Tensor], level: Level, weight: Tensor, mask: Tensor, statistics: str | None
@@ -86,12 +90,12 @@ class ReferenceEngine:
         modes = torch.ones(level.vertices, device=z.device)
         return z, measured(z, modes, mask, level.vertices, statistics == "channel")
 
+    def turn(self, z: Tensor, level: Level, scale: Tensor, shift: Tensor) -> Tensor:
+        """Return the activations."""
+        return self.leave(z, level, scale, shift)
+
     def leave(self, z: Tensor, level: Level, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
         """Return the field, or its activations; see `Engine.leave`."""
         if scale is None or shift is None:
             return z
         return torch.relu(torch.addcmul(shift.to(z.dtype), z, scale.to(z.dtype)))
-
-    def pool(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Return the field one level down; see `Engine.pool`."""
-        return pooled(x, weight)

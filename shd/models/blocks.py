@@ -12,7 +12,7 @@ from shd.models.config import ModelConfig
 from shd.models.normalisation import make_normalisation
 from shd.models.spatio_spherical import SpatioSphericalConvolution
 
-__all__ = ["ConvolutionBlock", "coarser", "pool_mask"]
+__all__ = ["ConvolutionBlock", "pool_mask", "pooling_weight"]
 
 
 class ConvolutionBlock(nn.Module):
@@ -24,12 +24,16 @@ class ConvolutionBlock(nn.Module):
         self.normalisation = make_normalisation(config.normalisation, channels_out)
 
     def forward(
-        self, sources: Sequence[Tensor], mask: Float[Tensor, "batch x y z 1"], engine: Engine
-    ) -> Float[Tensor, "vertex batch x y z channel_out"]:
-        """Return the activations; `sources` are in the engine's representation, as `Engine.mix` takes them."""
+        self, sources: Sequence[Tensor], mask: Float[Tensor, "batch x y z 1"], engine: Engine, leave: bool = False
+    ) -> Tensor:
+        """Return the activations in the engine's representation, or with `leave` on the vertices.
+
+        sources: in the engine's representation, as `Engine.mix` takes them.
+        """
         level = self.convolution.level
         z, statistics = engine.mix(sources, level, self.convolution.weight, mask, self.normalisation.needs)
-        return engine.leave(z, level, *self.normalisation(statistics, mask))
+        scale, shift = self.normalisation(statistics, mask)
+        return engine.leave(z, level, scale, shift) if leave else engine.turn(z, level, scale, shift)
 
 
 def _blocks(x: Tensor) -> Tensor:
@@ -42,12 +46,7 @@ def pool_mask(mask: Float[Tensor, "batch x y z 1"]) -> Float[Tensor, "batch x2 y
     return _blocks(mask).amax(dim=(-6, -4, -2))
 
 
-def coarser(
-    x: Float[Tensor, "vertex batch x y z channel"], mask: Float[Tensor, "batch x y z 1"], spatial: bool, engine: Engine
-) -> Float[Tensor, "coarse batch x2 y2 z2 channel"]:
-    """Return `x` one level down: means of four vertices, and with `spatial` of the masked voxels of 2×2×2.
-
-    `x` must be zero outside the mask.
-    """
+def pooling_weight(mask: Float[Tensor, "batch x y z 1"], spatial: bool) -> Float[Tensor, "batch x2 y2 z2"]:
+    """Return the weights that make `Engine.pool` average: the masked voxels of 2×2×2 with `spatial`, else each alone."""
     weight = 1 / _blocks(mask).sum(dim=(-6, -4, -2)).clamp(min=1) if spatial else torch.ones_like(mask)
-    return engine.pool(x, weight.squeeze(-1))
+    return weight.squeeze(-1)

@@ -9,7 +9,7 @@ from shd.engines.choice import choose_engine
 from shd.engines.engine import Engine
 from shd.graphs.hierarchy import Level, sphere_hierarchy
 from shd.graphs.spatial import distance_classes
-from shd.models.blocks import ConvolutionBlock, coarser, pool_mask
+from shd.models.blocks import ConvolutionBlock, pool_mask, pooling_weight
 from shd.models.config import ModelConfig
 
 __all__ = ["UNet"]
@@ -54,21 +54,21 @@ class UNet(nn.Module):
             grid, factor = "×".join(map(str, mask.shape[1:4])), self.config.spatial_factor
             raise ValueError(f"a grid of {grid} voxels, but pooling needs multiples of {factor}; pad it with zeros")
         engine = choose_engine(self.engine, x, len(distance_classes(self.config.kernel)))
-        x = x * mask.to(x.dtype)
+        z = engine.enter(x * mask.to(x.dtype), self.levels[0])
         skips, masks = [], [mask]
         last = len(self.down) - 1
         for depth, stage in enumerate(self.down):
-            x = _run(stage, [engine.enter(x, self.levels[depth])], masks[-1], engine)
+            z = _run(stage, [z], masks[-1], engine, leave=last == 0)
             if depth < last:
-                skips.append(x)
+                skips.append(z)
                 spatial = depth < self.config.spatial_poolings
-                x = coarser(x, masks[-1], spatial, engine)
+                weight = pooling_weight(masks[-1], spatial)
+                z = engine.pool(z, weight, self.levels[depth], self.levels[depth + 1])
                 masks.append(pool_mask(masks[-1]) if spatial else masks[-1])
         for depth, stage in zip(range(last - 1, -1, -1), self.up, strict=True):
-            fine = self.levels[depth]
-            lifted = engine.lift(x, self.levels[depth + 1], fine)
-            x = _run(stage, [lifted, engine.enter(skips.pop(), fine)], masks[depth], engine)
-        return x
+            lifted = engine.lift(z, self.levels[depth + 1], self.levels[depth])
+            z = _run(stage, [lifted, skips.pop()], masks[depth], engine, leave=depth == 0)
+        return z
 
 
 def _stage(level: Level, channels_in: int, channels_out: int, config: ModelConfig) -> nn.ModuleList:
@@ -76,11 +76,9 @@ def _stage(level: Level, channels_in: int, channels_out: int, config: ModelConfi
     return nn.ModuleList(ConvolutionBlock(level, into, out, config) for into, out in pairwise(sizes))
 
 
-def _run(stage: nn.Module, sources: list[Tensor], mask: Tensor, engine: Engine) -> Tensor:
+def _run(stage: nn.Module, sources: list[Tensor], mask: Tensor, engine: Engine, leave: bool) -> Tensor:
+    """Return a stage's activations; only the last stage leaves the engine's representation."""
     assert isinstance(stage, nn.ModuleList)
-    first, *others = stage
-    x = first(sources, mask, engine)
-    for block in others:
-        assert isinstance(block, ConvolutionBlock)
-        x = block([engine.enter(x, block.convolution.level)], mask, engine)
-    return x
+    for place, block in enumerate(stage):
+        sources = [block(sources, mask, engine, leave=leave and place == len(stage) - 1)]
+    return sources[0]

@@ -10,23 +10,17 @@ using namespace shd;
 
 namespace {
 
-// Slabs a thread takes at a time: neighbours, since each fetches for the next.
-inline int64_t chunk(int64_t slabs, int threads) { return std::max<int64_t>(1, slabs / (4 * threads)); }
-
-template <class T>
-void analyse(const Plan<T>& plan, const T* x, T* out, int64_t columns, const Gate<T>* gate, int threads) {
-    const int64_t slabs = (columns + Slab<T>::width - 1) / Slab<T>::width, part = chunk(slabs, threads);
+// Do `work(first, slab_of)` for all slabs of `columns` columns; slab_of(array) is the slab of an array (row, column).
+template <class T, class WORK>
+void for_slabs(int64_t columns, int threads, WORK work) {
+    constexpr int64_t W = Slab<T>::width;
+    const int64_t slabs = (columns + W - 1) / W;
+    const int64_t part = std::max<int64_t>(1, slabs / (4 * threads));  // neighbours: each asks for the next one's memory
 #pragma omp parallel for schedule(dynamic, part) num_threads(threads)
-    for (int64_t slab = 0; slab < slabs; ++slab) analyse_slab<T>(plan, x, out, columns, slab * Slab<T>::width, gate);
-}
-
-template <class T>
-void synthesise(const Plan<T>& plan, const T* z, T* out, int64_t columns, const T* scale, const T* shift, bool rectify,
-                int threads) {
-    const int64_t slabs = (columns + Slab<T>::width - 1) / Slab<T>::width, part = chunk(slabs, threads);
-#pragma omp parallel for schedule(dynamic, part) num_threads(threads)
-    for (int64_t slab = 0; slab < slabs; ++slab)
-        synthesise_slab<T>(plan, z, out, columns, slab * Slab<T>::width, scale, shift, rectify);
+    for (int64_t slab = 0; slab < slabs; ++slab) {
+        const int64_t first = slab * W, valid = std::min(W, columns - first);
+        work(first, [=](const T* array) { return Slab<T>{const_cast<T*>(array) + first, columns, valid}; });
+    }
 }
 
 // mask, modes null: no statistics.
@@ -106,13 +100,38 @@ void spread(const Pooling<T>& pooling, const T* coarse, T* fine, int threads) {
 }  // namespace
 
 #define SHD_EXPORT(T, NAME)                                                                                           \
-    extern "C" void shd_analyse_##NAME(const Plan<T>* plan, const T* x, T* out, int64_t columns, const Gate<T>* gate, \
-                                       int threads) {                                                                 \
-        analyse<T>(*plan, x, out, columns, gate, threads);                                                            \
+    extern "C" void shd_analyse_##NAME(const Plan<T>* plan, const T* x, T* out, int64_t columns, int threads) {       \
+        for_slabs<T>(columns, threads, [=](int64_t, auto of) { analyse_slab<T>(*plan, of(x), of(out)); });            \
     }                                                                                                                 \
-    extern "C" void shd_synthesise_##NAME(const Plan<T>* plan, const T* z, T* out, int64_t columns, const T* scale,   \
-                                          const T* shift, int rectify, int threads) {                                 \
-        synthesise<T>(*plan, z, out, columns, scale, shift, rectify != 0, threads);                                   \
+    extern "C" void shd_synthesise_##NAME(const Plan<T>* plan, const T* z, T* out, int64_t columns, int threads) {    \
+        for_slabs<T>(columns, threads, [=](int64_t, auto of) {                                                        \
+            synthesise_slab<T>(*plan, of(z), of(out), Columns<T>::filled(1), Columns<T>::filled(0), false);           \
+        });                                                                                                           \
+    }                                                                                                                 \
+    extern "C" void shd_activate_##NAME(const Plan<T>* plan, const Activation<T>* activation, const T* z, T* out,     \
+                                        int64_t columns, int threads) {                                               \
+        for_slabs<T>(columns, threads, [=](int64_t first, auto of) {                                                  \
+            const Slab<T> slab = of(z);                                                                               \
+            synthesise_slab<T>(*plan, slab, of(out), Columns<T>::read(activation->scale + first, slab.valid),         \
+                               Columns<T>::read(activation->shift + first, slab.valid), true);                        \
+        });                                                                                                           \
+    }                                                                                                                 \
+    extern "C" void shd_activate_gradient_##NAME(const Plan<T>* plan, const Activation<T>* activation, const T* z,    \
+                                                 const T* given, T* out, int64_t columns, int threads) {              \
+        for_slabs<T>(columns, threads, [=](int64_t first, auto of) {                                                  \
+            activation_gradient_slab<T>(*plan, *activation, of(z), of(given), of(out), first);                        \
+        });                                                                                                           \
+    }                                                                                                                 \
+    extern "C" void shd_turn_##NAME(const Plan<T>* plan, const Activation<T>* activation, const T* z, T* out,         \
+                                    int64_t columns, int threads) {                                                   \
+        for_slabs<T>(columns, threads,                                                                                \
+                     [=](int64_t first, auto of) { turn_slab<T>(*plan, *activation, of(z), of(out), first); });       \
+    }                                                                                                                 \
+    extern "C" void shd_turn_gradient_##NAME(const Plan<T>* plan, const Activation<T>* activation, const T* z,        \
+                                             const T* given, T* out, int64_t columns, int threads) {                  \
+        for_slabs<T>(columns, threads, [=](int64_t first, auto of) {                                                  \
+            turn_gradient_slab<T>(*plan, *activation, of(z), of(given), of(out), first);                              \
+        });                                                                                                           \
     }                                                                                                                 \
     extern "C" void shd_mix_##NAME(const Mix<T>* mix, T* out, const T* mask, const T* modes, double* voxel_power,     \
                                    double* channel_power, double* channel_total, int threads) {                       \

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from shd.engines.compiled.library import DTYPES, kernels
-from shd.engines.compiled.operations import Activate, Analyse, Mix, Pool, Synthesise
+from shd.engines.compiled.operations import Activate, Analyse, Mix, Pool, Synthesise, Turn
 from shd.engines.compiled.plan import Plan, make_plan
 from shd.engines.eigenbasis import chebyshev_polynomials
 from shd.engines.statistics import Statistics
 from shd.graphs.hierarchy import Level
+from shd.graphs.symmetry import Orbit
 
 __all__ = ["CompiledEngine"]
 
@@ -28,15 +29,19 @@ def _plan(level: Level, dtype: torch.dtype) -> Plan:
 
 @lru_cache(maxsize=32)
 def _lifting(coarse: Level, fine: Level, dtype: torch.dtype) -> Plan:
-    """Return the plan of Uᵀ P: copying to the four children commutes with the symmetries, so it stays in the blocks."""
-    copied = fine.basis.adapted.reshape(coarse.vertices, 4, -1).sum(1)  # Pᵀ Q on the fine level
+    """Return the plan from coefficients on `coarse` to those on `fine` after copying to the four children.
+
+    Copying commutes with the symmetries, so it stays within the blocks.
+    """
+    copied = fine.basis.adapted.reshape(coarse.vertices, 4, -1).sum(1)
     between = copied.T @ coarse.basis.adapted
     blocks, start, first = [], 0, 0
     for block, small in zip(fine.basis.blocks, coarse.basis.blocks, strict=True):
         stop, last = start + len(block), first + len(small)
-        blocks.append(block.T @ between[start:stop, first:last])
+        blocks.append(block.T @ between[start:stop, first:last] @ small)
         start, first = stop, last
-    return make_plan(coarse.basis.orbits, tuple(blocks), DTYPES[dtype])
+    alone = (Orbit(np.array([i]), np.array([i]), np.ones((1, 1))) for i in range(coarse.vertices))
+    return make_plan(tuple(alone), tuple(blocks), DTYPES[dtype])
 
 
 @lru_cache(maxsize=64)
@@ -60,9 +65,13 @@ class CompiledEngine:
         """Return Uᵀ x."""
         return Analyse.apply(_plan(level, x.dtype), x)
 
-    def lift(self, x: Tensor, coarse: Level, fine: Level) -> Tensor:
-        """Return Uᵀ P x, P copying every vertex's value to its four children."""
-        return Analyse.apply(_lifting(coarse, fine, x.dtype), x)
+    def lift(self, z: Tensor, coarse: Level, fine: Level) -> Tensor:
+        """Return coefficients one level up; see `Engine.lift`."""
+        return Analyse.apply(_lifting(coarse, fine, z.dtype), z)
+
+    def pool(self, z: Tensor, weight: Tensor, fine: Level, coarse: Level) -> Tensor:
+        """Return coefficients one level down; see `Engine.pool`. Averaging children is a quarter of lifting's adjoint."""
+        return Synthesise.apply(_lifting(coarse, fine, z.dtype), Pool.apply(z, (weight / 4).to(z.dtype)))
 
     def mix(
         self, sources: Sequence[Tensor], level: Level, weight: Tensor, mask: Tensor, statistics: str | None
@@ -76,13 +85,16 @@ class CompiledEngine:
             return z, None
         return z, Statistics(level.vertices, sums[0].reshape(grid), sums[1], sums[2])
 
+    def turn(self, z: Tensor, level: Level, scale: Tensor, shift: Tensor) -> Tensor:
+        """Return the coefficients of the activations; see `Engine.turn`."""
+        plan, scale, shift = _plan(level, z.dtype), scale.to(z.dtype), shift.to(z.dtype)
+        if torch.is_grad_enabled():
+            return Turn.apply(plan, z, scale, shift)
+        return kernels().turn(plan, z, scale.contiguous(), shift.contiguous(), in_place=True)
+
     def leave(self, z: Tensor, level: Level, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
         """Return U z, or the activations; see `Engine.leave`."""
         plan = _plan(level, z.dtype)
         if scale is None or shift is None:
             return Synthesise.apply(plan, z)
         return Activate.apply(plan, z, scale.to(z.dtype), shift.to(z.dtype))
-
-    def pool(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Return the field one level down; see `Engine.pool`."""
-        return Pool.apply(x, (weight / 4).to(x.dtype), 4)

@@ -35,13 +35,13 @@ class _Mix(ctypes.Structure):
 
 class _Pooling(ctypes.Structure):
     _fields_ = [
-        *((name, _Count) for name in ("vertices", "children", "batch", "x", "y", "z", "channels", "side")),
+        *((name, _Count) for name in ("vertices", "batch", "x", "y", "z", "channels", "side")),
         ("weight", _Address),
     ]
 
 
-class _Gate(ctypes.Structure):
-    _fields_ = [(name, _Address) for name in ("y", "z", "scale", "scale_gradient", "shift_gradient")]
+class _Activation(ctypes.Structure):
+    _fields_ = [(name, _Address) for name in ("scale", "shift", "scale_gradient", "shift_gradient")]
 
 
 class _OutputGradient(ctypes.Structure):
@@ -100,34 +100,47 @@ class Kernels:
         function.restype = None
         function(*arguments, ctypes.c_int(torch.get_num_threads()))
 
+    def _transform(self, name: str, plan: Plan, *arrays: Tensor, activation: _Activation | None = None) -> None:
+        """Call a function of sphere.h; all arrays have the same columns."""
+        extra = () if activation is None else (ctypes.byref(activation),)
+        addresses = (_Address(array.data_ptr()) for array in arrays)
+        columns = _Count(arrays[0][0].numel())
+        self._call(name, arrays[0].dtype, ctypes.byref(plan.structure), *extra, *addresses, columns)
+
     def analyse(self, plan: Plan, x: Tensor) -> Tensor:
         """Return diag(blocks)·Qᵀ x, (row, …) for x (vertex, …)."""
         out = x.new_empty(plan.eigenvectors, *x.shape[1:])
-        self._analyse(plan, x, out, None)
+        self._transform("analyse", plan, x, out)
         return out
 
-    def analyse_gated(self, plan: Plan, x: Tensor, y: Tensor, z: Tensor, scale: Tensor) -> tuple[Tensor, ...]:
-        """Return the gradients with respect to z, scale and shift of y = max(scale·U z + shift, 0), x being ∂/∂y."""
-        out, by_scale, by_shift = torch.empty_like(z), torch.empty_like(scale), torch.empty_like(scale)
-        pointers = (tensor.data_ptr() for tensor in (y, z, scale, by_scale, by_shift))
-        self._analyse(plan, x, out, ctypes.byref(_Gate(*pointers)))
-        return out, by_scale, by_shift
-
-    def _analyse(self, plan: Plan, x: Tensor, out: Tensor, gate: object) -> None:
-        columns = _Count(x[0].numel())
-        self._call(
-            "analyse", x.dtype, ctypes.byref(plan.structure), _Address(x.data_ptr()), _Address(out.data_ptr()),
-            columns, gate,
-        )  # fmt: skip
-
-    def synthesise(self, plan: Plan, z: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-        """Return U z, or max(scale·U z + shift, 0) with one scale and shift a column."""
+    def synthesise(self, plan: Plan, z: Tensor) -> Tensor:
+        """Return Q·diag(blocks)ᵀ z."""
         out = z.new_empty(plan.vertices, *z.shape[1:])
-        self._call(
-            "synthesise", z.dtype, ctypes.byref(plan.structure), _Address(z.data_ptr()), _Address(out.data_ptr()),
-            _Count(z[0].numel()), _Address(_address(scale)), _Address(_address(shift)), int(scale is not None),
-        )  # fmt: skip
+        self._transform("synthesise", plan, z, out)
         return out
+
+    def activate(self, plan: Plan, z: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Return y = max(scale·U z + shift, 0) with one scale and shift a column."""
+        out = z.new_empty(plan.vertices, *z.shape[1:])
+        activation = _Activation(scale.data_ptr(), shift.data_ptr(), None, None)
+        self._transform("activate", plan, z, out, activation=activation)
+        return out
+
+    def turn(self, plan: Plan, z: Tensor, scale: Tensor, shift: Tensor, in_place: bool) -> Tensor:
+        """Return Uᵀ max(scale·U z + shift, 0); in place of z where nobody needs it any more."""
+        out = z if in_place else torch.empty_like(z)
+        activation = _Activation(scale.data_ptr(), shift.data_ptr(), None, None)
+        self._transform("turn", plan, z, out, activation=activation)
+        return out
+
+    def activation_gradient(
+        self, name: str, plan: Plan, z: Tensor, given: Tensor, scale: Tensor, shift: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients by z, scale and shift of what `name` ("activate" or "turn") returns."""
+        out, by_scale, by_shift = torch.empty_like(z), torch.empty_like(scale), torch.empty_like(scale)
+        activation = _Activation(*(tensor.data_ptr() for tensor in (scale, shift, by_scale, by_shift)))
+        self._transform(f"{name}_gradient", plan, z, given, out, activation=activation)
+        return out, by_scale, by_shift
 
     def mix(self, arguments: MixArguments, mask: Tensor | None, modes: Tensor) -> tuple[Tensor, ...]:
         """Return the mixed field, and with `mask` (voxel) its voxel power, channel power and channel total."""
@@ -167,25 +180,23 @@ class Kernels:
         return sources, result
 
 
-    def pool(self, fine: Tensor, weight: Tensor, children: int) -> Tensor:
-        """Return weight·Σ over `children` vertices and the voxels that fall on one of `weight` (batch, x, y, z)."""
-        side = fine.shape[2] // weight.shape[1]
-        coarse = fine.new_empty(fine.shape[0] // children, *weight.shape, fine.shape[-1])
-        self._resample("pool", fine, coarse, weight, (coarse.shape, children, side))
+    def pool(self, fine: Tensor, weight: Tensor) -> Tensor:
+        """Return weight·Σ over the 2×2×2 voxels (or the one) that fall on each voxel of `weight` (batch, x, y, z)."""
+        coarse = fine.new_empty(fine.shape[0], *weight.shape, fine.shape[-1])
+        self._resample("pool", fine, coarse, weight, coarse.shape, fine.shape[2] // weight.shape[1])
         return coarse
 
-    def spread(self, coarse: Tensor, weight: Tensor, children: int, side: int) -> Tensor:
+    def spread(self, coarse: Tensor, weight: Tensor, side: int) -> Tensor:
         """Return the adjoint of `pool`: every value times its weight, copied to where it came from."""
         vertices, batch, nx, ny, nz, channels = coarse.shape
-        fine = coarse.new_empty(vertices * children, batch, side * nx, side * ny, side * nz, channels)
-        self._resample("spread", coarse, fine, weight, (coarse.shape, children, side))
+        fine = coarse.new_empty(vertices, batch, side * nx, side * ny, side * nz, channels)
+        self._resample("spread", coarse, fine, weight, coarse.shape, side)
         return fine
 
     def _resample(
-        self, name: str, source: Tensor, out: Tensor, weight: Tensor, shape: tuple[torch.Size, int, int]
+        self, name: str, source: Tensor, out: Tensor, weight: Tensor, shape: Sequence[int], side: int
     ) -> None:
-        (vertices, *grid, channels), children, side = shape
-        structure = _Pooling(vertices, children, *grid, channels, side, weight.data_ptr())
+        structure = _Pooling(*shape, side, weight.data_ptr())
         self._call(name, out.dtype, ctypes.byref(structure), _Address(source.data_ptr()), _Address(out.data_ptr()))
 
 

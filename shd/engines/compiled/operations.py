@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from shd.engines.compiled.library import MixArguments, OutputGradients, kernels
 from shd.engines.compiled.plan import Plan
 
-__all__ = ["Activate", "Analyse", "Mix", "Pool", "Synthesise"]
+__all__ = ["Activate", "Analyse", "Mix", "Pool", "Synthesise", "Turn"]
 
 # mypy: disable-error-code="no-untyped-def,override"
 
@@ -43,22 +43,37 @@ class Synthesise(torch.autograd.Function):
 
 
 class Activate(torch.autograd.Function):
-    """y = max(scale·(Q·diag(blocks)ᵀ z) + shift, 0)."""
+    """y = max(scale·(U z) + shift, 0)."""
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, z: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         ctx.plan = plan
-        z, scale = z.contiguous(), scale.contiguous()
-        y = kernels().synthesise(plan, z, scale, shift.contiguous())
-        ctx.save_for_backward(z, scale, y)
-        return y
+        z, scale, shift = z.contiguous(), scale.contiguous(), shift.contiguous()
+        ctx.save_for_backward(z, scale, shift)
+        return kernels().activate(plan, z, scale, shift)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
-        z, scale, y = ctx.saved_tensors
-        by_z, by_scale, by_shift = kernels().analyse_gated(ctx.plan, gradient.contiguous(), y, z, scale)
-        return None, by_z, by_scale, by_shift
+        z, scale, shift = ctx.saved_tensors
+        return None, *kernels().activation_gradient("activate", ctx.plan, z, gradient.contiguous(), scale, shift)
+
+
+class Turn(torch.autograd.Function):
+    """Uᵀ max(scale·(U z) + shift, 0)."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, z: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        ctx.plan = plan
+        z, scale, shift = z.contiguous(), scale.contiguous(), shift.contiguous()
+        ctx.save_for_backward(z, scale, shift)
+        return kernels().turn(plan, z, scale, shift, in_place=False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
+        z, scale, shift = ctx.saved_tensors
+        return None, *kernels().activation_gradient("turn", ctx.plan, z, gradient.contiguous(), scale, shift)
 
 
 class Mix(torch.autograd.Function):
@@ -101,20 +116,21 @@ class Mix(torch.autograd.Function):
 
 def _gathered(gradient: Tensor, source: Tensor) -> Tensor:
     """Return the gradient of a source whose voxels were copied to 2×2×2: the sum over them."""
-    return kernels().pool(gradient, gradient.new_ones(source.shape[1:5]), children=1)
+    return kernels().pool(gradient, gradient.new_ones(source.shape[1:5]))
 
 
 class Pool(torch.autograd.Function):
-    """Weighted sums over the children of a vertex and over the voxels that fall on one of `weight`."""
+    """Weighted sums over the voxels that fall on one of `weight`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, children: int) -> Tensor:
-        ctx.children, ctx.side = children, x.shape[2] // weight.shape[1]
+    def forward(ctx: Any, z: Tensor, weight: Tensor) -> Tensor:
+        ctx.side = z.shape[2] // weight.shape[1]
+        weight = weight.contiguous()
         ctx.save_for_backward(weight)
-        return kernels().pool(x.contiguous(), weight.contiguous(), children)
+        return kernels().pool(z.contiguous(), weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (weight,) = ctx.saved_tensors
-        return kernels().spread(gradient.contiguous(), weight, ctx.children, ctx.side), None, None
+        return kernels().spread(gradient.contiguous(), weight, ctx.side), None

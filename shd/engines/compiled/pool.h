@@ -1,4 +1,4 @@
-// Change of resolution: sums over the four children of a vertex and over 2×2×2 voxels, and their adjoint.
+// Change of resolution: weighted sums over 2×2×2 voxels, and their adjoint.
 #pragma once
 #include <algorithm>
 
@@ -6,17 +6,17 @@
 
 namespace shd {
 
-// coarse[v, b, x, y, z] = weight[b, x, y, z]·Σ fine over `children` vertices and, where `side` is 2, 2×2×2 voxels.
+// coarse[v, b, x, y, z] = weight[b, x, y, z]·Σ fine over the side³ voxels that fall on it; `side` is 1 or 2.
 template <class T>
 struct Pooling {
-    int64_t vertices, children, batch, x, y, z, channels, side;  // of the coarse field
+    int64_t vertices, batch, x, y, z, channels, side;  // of the coarse field
     const T* weight;                                             // (batch, x, y, z)
     int64_t planes() const { return vertices * batch * x; }
     int64_t fine_line() const { return side * z * channels; }
     const T* weights(int64_t plane, int64_t row) const { return weight + ((plane % (batch * x)) * y + row) * z; }
-    // Offset of line `row` of plane (vertex, batch, x) in the fine field.
-    int64_t fine(int64_t vertex, int64_t b, int64_t plane, int64_t row) const {
-        return (((vertex * batch + b) * side * x + plane) * side * y + row) * fine_line();
+    // Offset in the fine field of the i-th of side² lines that fall on line `row` of coarse plane (vertex, batch, x).
+    int64_t fine(int64_t plane, int64_t row, int64_t i) const {
+        return ((side * plane + i / side) * side * y + side * row + i % side) * fine_line();
     }
 };
 
@@ -24,17 +24,14 @@ template <class T>
 void pool_plane(const Pooling<T>& p, const T* fine, T* coarse, int64_t plane) {
     using S = Simd<T>;
     const int64_t count = p.fine_line(), c = p.channels;
-    const int64_t vertex = plane / (p.batch * p.x), b = plane / p.x % p.batch, x = plane % p.x;
     T* sum = scratch<T, 11>(count + SLACK);
     for (int64_t y = 0; y < p.y; ++y) {
         std::memset(sum, 0, count * sizeof(T));
-        for (int64_t child = 0; child < p.children; ++child)
-            for (int64_t i = 0; i < p.side * p.side; ++i) {
-                const T* line = fine + p.fine(vertex * p.children + child, b, p.side * x + i / p.side,
-                                              p.side * y + i % p.side);
-                for (int64_t j = 0; j < count; j += S::lanes)
-                    S::store(sum + j, S::load(sum + j) + load_partial<S>(line + j, count - j));
-            }
+        for (int64_t i = 0; i < p.side * p.side; ++i) {
+            const T* line = fine + p.fine(plane, y, i);
+            for (int64_t j = 0; j < count; j += S::lanes)
+                S::store(sum + j, S::load(sum + j) + load_partial<S>(line + j, count - j));
+        }
         T* target = coarse + (plane * p.y + y) * p.z * c;
         const T* weight = p.weights(plane, y);
         for (int64_t z = 0; z < p.z; ++z) {
@@ -52,7 +49,6 @@ template <class T>
 void spread_plane(const Pooling<T>& p, const T* coarse, T* fine, int64_t plane) {
     using S = Simd<T>;
     const int64_t count = p.fine_line(), c = p.channels;
-    const int64_t vertex = plane / (p.batch * p.x), b = plane / p.x % p.batch, x = plane % p.x;
     T* line = scratch<T, 11>(count + SLACK);
     for (int64_t y = 0; y < p.y; ++y) {
         const T* source = coarse + (plane * p.y + y) * p.z * c;
@@ -62,10 +58,8 @@ void spread_plane(const Pooling<T>& p, const T* coarse, T* fine, int64_t plane) 
             for (int64_t j = 0; j < c; j += S::lanes)  // what is written beyond the channels is written over
                 S::store(line + z * c + j, factor * load_partial<S>(source + z / p.side * c + j, c - j));
         }
-        for (int64_t child = 0; child < p.children; ++child)
-            for (int64_t i = 0; i < p.side * p.side; ++i)
-                std::memcpy(fine + p.fine(vertex * p.children + child, b, p.side * x + i / p.side,
-                                          p.side * y + i % p.side), line, count * sizeof(T));
+        for (int64_t i = 0; i < p.side * p.side; ++i)
+            std::memcpy(fine + p.fine(plane, y, i), line, count * sizeof(T));
     }
 }
 

@@ -66,126 +66,105 @@ inline void turn_orbit(int64_t size, const T* matrix, const typename Simd<T>::ty
     }
 }
 
+// A slab of columns of an array (row, column): `data` points at its first column.
 template <class T>
 struct Slab {
     static constexpr int64_t width = WIDE * Simd<T>::lanes;
+    T* data;
+    int64_t stride, valid;  // elements from row to row; columns that exist
+    T* row(int64_t i) const { return data + i * stride; }
+    // Ask for row i of the slab `ahead` columns further on.
+    void expect(int64_t i, int64_t ahead) const { prefetch(row(i) + ahead, width); }
+    void expect_to_write(int64_t i) const { prefetch_to_write(row(i), valid); }
 };
 
-// What turns the analysis into the gradient of y = max(scale·(U z) + shift, 0): x, there ∂/∂y, counts only where y is
-// positive; the result is scaled, and ∂/∂scale and ∂/∂shift are summed up by column.
-template <class T>
-struct Gate {
-    const T *y, *z, *scale;
-    T *scale_gradient, *shift_gradient;
-};
+// A slab of a thread's own, all of whose columns exist.
+template <class T, int PURPOSE>
+Slab<T> own_slab(int64_t rows) {
+    constexpr int64_t W = Slab<T>::width;
+    return {scratch<T, PURPOSE>((rows + 8) * W), W, W};
+}
 
-// out = Uᵀ x for one slab of columns; both with `columns` elements a row.
+// out = diag(blocks)·Qᵀ x.
 template <class T>
-void analyse_slab(const Plan<T>& plan, const T* x, T* out, int64_t columns, int64_t first, const Gate<T>* gate) {
+void analyse_slab(const Plan<T>& plan, Slab<T> x, Slab<T> out) {
     using S = Simd<T>;
     constexpr int L = S::lanes;
     constexpr int64_t W = Slab<T>::width;
-    const int64_t valid = std::min(W, columns - first);
-    T* adapted = scratch<T, 0>((plan.vertices + 8) * W);
-    T rows[8 * W];
-    typename S::type shift[WIDE] = {}, scale[WIDE] = {}, factor[WIDE] = {};
-    for (int v = 0; gate && v < WIDE; ++v) factor[v] = load_partial<S>(gate->scale + first + v * L, valid - v * L);
+    const Slab<T> adapted = own_slab<T, 0>(plan.vertices);
     for (int64_t o = 0; o < plan.orbits; ++o) {
         const int64_t start = plan.orbit_start[o], size = plan.orbit_start[o + 1] - start;
         const T* matrix = plan.orbit_matrix + plan.orbit_matrix_start[o];
-        const T* source[8];
-        for (int64_t i = 0; i < size; ++i) {
-            source[i] = x + plan.orbit_vertex[start + i] * columns + first;
-            if (valid < W) {
-                std::memset(rows + i * W, 0, W * sizeof(T));
-                std::memcpy(rows + i * W, source[i], valid * sizeof(T));
-                source[i] = rows + i * W;
-            }
-        }
         for (int v = 0; v < WIDE; ++v) {
             typename S::type value[8], sum[8];
-            for (int64_t i = 0; i < size; ++i) value[i] = S::load(source[i] + v * L);
-            if (gate)
-                for (int64_t i = 0; i < size; ++i) {
-                    const typename S::type y = load_partial<S>(gate->y + plan.orbit_vertex[start + i] * columns + first + v * L, valid - v * L);
-                    value[i] = y > S::fill(0) ? value[i] : S::fill(0);
-                    shift[v] += value[i];
-                }
+            for (int64_t i = 0; i < size; ++i)
+                value[i] = load_partial<S>(x.row(plan.orbit_vertex[start + i]) + v * L, x.valid - v * L);
             turn_orbit<T, true>(size, matrix, value, sum);
-            for (int64_t j = 0; j < size; ++j)
-                S::store(adapted + plan.orbit_coordinate[start + j] * W + v * L, sum[j]);
+            for (int64_t j = 0; j < size; ++j) S::store(adapted.row(plan.orbit_coordinate[start + j]) + v * L, sum[j]);
         }
     }
     T tile[WIDE_ROWS * W];
     for (int64_t b = 0; b < plan.blocks; ++b) {
         const int64_t depth = plan.block_in[b + 1] - plan.block_in[b];
-        const int64_t count = plan.block_out[b + 1] - plan.block_out[b];
         const T* matrix = plan.analysis + plan.analysis_start[b];
-        for (int64_t i = 0; i < count; i += WIDE_ROWS) {
-            const int64_t kept = std::min<int64_t>(WIDE_ROWS, count - i);
-            for (int64_t r = 0; r < kept; ++r) {  // this panel's place to write, and rows of the next slab
-                prefetch_to_write(out + (plan.block_out[b] + i + r) * columns + first, valid);
-                if (plan.block_out[b] + i + r < plan.vertices && first + 2 * W <= columns)
-                    prefetch(x + (plan.block_out[b] + i + r) * columns + first + W, W);
+        for (int64_t row = plan.block_out[b], i = 0; row < plan.block_out[b + 1]; row += WIDE_ROWS, i += WIDE_ROWS) {
+            const int64_t kept = std::min<int64_t>(WIDE_ROWS, plan.block_out[b + 1] - row);
+            for (int64_t r = row; r < row + kept; ++r) {
+                out.expect_to_write(r);
+                if (x.stride > 2 * W && r < plan.vertices) x.expect(r, W);
             }
-            T* target = out + (plan.block_out[b] + i) * columns + first;
-            if (gate) {
-                panel(matrix + i * depth, adapted + plan.block_in[b] * W, depth, tile, W, kept);
-                const T* z = gate->z + (plan.block_out[b] + i) * columns + first;
-                for (int64_t r = 0; r < kept; ++r)
-                    for (int v = 0; v < WIDE; ++v) {
-                        const typename S::type g = S::load(tile + r * W + v * L);
-                        const typename S::type output = load_partial<S>(z + r * columns + v * L, valid - v * L);
-                        scale[v] += g * output;
-                        store_partial<S>(target + r * columns + v * L, g * factor[v], valid - v * L);
-                    }
-            } else if (valid == W) {
-                panel(matrix + i * depth, adapted + plan.block_in[b] * W, depth, target, columns, kept);
+            if (out.valid == W) {
+                panel(matrix + i * depth, adapted.row(plan.block_in[b]), depth, out.row(row), out.stride, kept);
             } else {
-                panel(matrix + i * depth, adapted + plan.block_in[b] * W, depth, tile, W, kept);
+                panel(matrix + i * depth, adapted.row(plan.block_in[b]), depth, tile, W, kept);
                 for (int64_t r = 0; r < kept; ++r)
-                    std::memcpy(target + r * columns, tile + r * W, valid * sizeof(T));
+                    std::memcpy(out.row(row + r), tile + r * W, out.valid * sizeof(T));
             }
         }
-    }
-    for (int v = 0; gate && v < WIDE; ++v) {
-        store_partial<S>(gate->scale_gradient + first + v * L, scale[v], valid - v * L);
-        store_partial<S>(gate->shift_gradient + first + v * L, shift[v], valid - v * L);
     }
 }
 
-// y = scale·(U z) + shift for one slab, cut off below zero where `rectify`; scale and shift have one number a column
-// (null: 1 and 0).
+// One number a column of the slab for each of its vectors.
 template <class T>
-void synthesise_slab(const Plan<T>& plan, const T* z, T* out, int64_t columns, int64_t first, const T* scale,
-                     const T* shift, bool rectify) {
+struct Columns {
+    typename Simd<T>::type vector[WIDE];
+    static Columns filled(T value) {
+        Columns columns;
+        for (auto& v : columns.vector) v = Simd<T>::fill(value);
+        return columns;
+    }
+    static Columns read(const T* p, int64_t valid) {
+        Columns columns;
+        for (int v = 0; v < WIDE; ++v)
+            columns.vector[v] = load_partial<Simd<T>>(p + v * Simd<T>::lanes, valid - v * Simd<T>::lanes);
+        return columns;
+    }
+    void write(T* p, int64_t valid) const {
+        for (int v = 0; v < WIDE; ++v)
+            store_partial<Simd<T>>(p + v * Simd<T>::lanes, vector[v], valid - v * Simd<T>::lanes);
+    }
+};
+
+// y = scale·(Q·diag(blocks)ᵀ z) + shift, cut off below zero where `rectify`.
+template <class T>
+void synthesise_slab(const Plan<T>& plan, Slab<T> z, Slab<T> out, const Columns<T>& scale, const Columns<T>& shift,
+                     bool rectify) {
     using S = Simd<T>;
     constexpr int L = S::lanes;
     constexpr int64_t W = Slab<T>::width;
-    const int64_t valid = std::min(W, columns - first);
-    T* spectrum = scratch<T, 1>((plan.eigenvectors + 8) * W);
-    T* adapted = scratch<T, 2>((plan.vertices + 8) * W);
-    for (int64_t e = 0; e < plan.eigenvectors; ++e)
-        std::memcpy(spectrum + e * W, z + e * columns + first, valid * sizeof(T));
+    const Slab<T> spectrum = own_slab<T, 1>(plan.eigenvectors), adapted = own_slab<T, 2>(plan.vertices);
+    for (int64_t e = 0; e < plan.eigenvectors; ++e) std::memcpy(spectrum.row(e), z.row(e), z.valid * sizeof(T));
     for (int64_t b = 0; b < plan.blocks; ++b) {
-        const int64_t count = plan.block_in[b + 1] - plan.block_in[b];
         const int64_t depth = plan.block_out[b + 1] - plan.block_out[b];
         const T* matrix = plan.synthesis + plan.synthesis_start[b];
-        for (int64_t i = 0; i < count; i += WIDE_ROWS) {
-            for (int64_t r = plan.block_in[b] + i; r < std::min(plan.block_in[b + 1], plan.block_in[b] + i + WIDE_ROWS); ++r) {
-                prefetch_to_write(out + r * columns + first, valid);
-                if (r < plan.eigenvectors && first + 2 * W <= columns) prefetch(z + r * columns + first + W, W);
+        for (int64_t row = plan.block_in[b], i = 0; row < plan.block_in[b + 1]; row += WIDE_ROWS, i += WIDE_ROWS) {
+            const int64_t kept = std::min<int64_t>(WIDE_ROWS, plan.block_in[b + 1] - row);
+            for (int64_t r = row; r < row + kept; ++r) {
+                if (out.stride > 2 * W) out.expect_to_write(r);
+                if (r < plan.eigenvectors) z.expect(r, W);
             }
-            panel(matrix + i * depth, spectrum + plan.block_out[b] * W, depth, adapted + (plan.block_in[b] + i) * W, W,
-                  std::min<int64_t>(WIDE_ROWS, count - i));
+            panel(matrix + i * depth, spectrum.row(plan.block_out[b]), depth, adapted.row(row), W, kept);
         }
-    }
-    typename S::type factor[WIDE], offset[WIDE];
-    for (int v = 0; v < WIDE; ++v) {
-        factor[v] = S::fill(1);
-        offset[v] = S::fill(0);
-        if (scale) factor[v] = load_partial<S>(scale + first + v * L, valid - v * L);
-        if (scale) offset[v] = load_partial<S>(shift + first + v * L, valid - v * L);
     }
     for (int64_t o = 0; o < plan.orbits; ++o) {
         const int64_t start = plan.orbit_start[o], size = plan.orbit_start[o + 1] - start;
@@ -193,15 +172,65 @@ void synthesise_slab(const Plan<T>& plan, const T* z, T* out, int64_t columns, i
         for (int v = 0; v < WIDE; ++v) {
             typename S::type value[8], turned[8];
             for (int64_t j = 0; j < size; ++j)
-                value[j] = S::load(adapted + plan.orbit_coordinate[start + j] * W + v * L);
+                value[j] = S::load(adapted.row(plan.orbit_coordinate[start + j]) + v * L);
             turn_orbit<T, false>(size, matrix, value, turned);
             for (int64_t i = 0; i < size; ++i) {
-                typename S::type sum = turned[i] * factor[v] + offset[v];
+                typename S::type sum = turned[i] * scale.vector[v] + shift.vector[v];
                 if (rectify) sum = sum < S::fill(0) ? S::fill(0) : sum;  // NaN stays NaN
-                store_partial<S>(out + plan.orbit_vertex[start + i] * columns + first + v * L, sum, valid - v * L);
+                store_partial<S>(out.row(plan.orbit_vertex[start + i]) + v * L, sum, out.valid - v * L);
             }
         }
     }
+}
+
+// A network's activations max(scale·field + shift, 0) of fields given by coefficients, one scale and shift a column.
+template <class T>
+struct Activation {
+    const T *scale, *shift;
+    T *scale_gradient, *shift_gradient;  // what the backward pass fills
+};
+
+// Coefficients of the activations: back to the vertices, cut off, and again to coefficients. `out` may be `z`.
+template <class T>
+void turn_slab(const Plan<T>& plan, const Activation<T>& activation, Slab<T> z, Slab<T> out, int64_t first) {
+    const Slab<T> field = own_slab<T, 12>(plan.vertices);
+    synthesise_slab(plan, z, field, Columns<T>::read(activation.scale + first, z.valid),
+                    Columns<T>::read(activation.shift + first, z.valid), true);
+    analyse_slab(plan, field, out);
+}
+
+// The gradient of the activations with respect to z, scale and shift. `given`: ∂/∂activations on the vertices; the field
+// is made anew from z, which costs less than keeping it.
+template <class T>
+void activation_gradient_slab(const Plan<T>& plan, const Activation<T>& activation, Slab<T> z, Slab<T> given, Slab<T> out,
+                              int64_t first) {
+    using S = Simd<T>;
+    const Slab<T> field = own_slab<T, 12>(plan.vertices), gated = own_slab<T, 13>(plan.vertices);
+    synthesise_slab(plan, z, field, Columns<T>::filled(1), Columns<T>::filled(0), false);
+    const Columns<T> scale = Columns<T>::read(activation.scale + first, z.valid),
+                     shift = Columns<T>::read(activation.shift + first, z.valid);
+    Columns<T> by_scale = Columns<T>::filled(0), by_shift = Columns<T>::filled(0);
+    for (int64_t i = 0; i < plan.vertices; ++i)
+        for (int v = 0; v < WIDE; ++v) {
+            const typename S::type value = S::load(field.row(i) + v * S::lanes);
+            typename S::type gradient = load_partial<S>(given.row(i) + v * S::lanes, given.valid - v * S::lanes);
+            gradient = value * scale.vector[v] + shift.vector[v] > S::fill(0) ? gradient : S::fill(0);
+            by_shift.vector[v] += gradient;
+            by_scale.vector[v] += gradient * value;
+            S::store(gated.row(i) + v * S::lanes, gradient * scale.vector[v]);
+        }
+    analyse_slab(plan, gated, out);
+    by_scale.write(activation.scale_gradient + first, z.valid);
+    by_shift.write(activation.shift_gradient + first, z.valid);
+}
+
+// The same where ∂/∂activations is given by its gradient with respect to their coefficients.
+template <class T>
+void turn_gradient_slab(const Plan<T>& plan, const Activation<T>& activation, Slab<T> z, Slab<T> given, Slab<T> out,
+                        int64_t first) {
+    const Slab<T> on_vertices = own_slab<T, 14>(plan.vertices);
+    synthesise_slab(plan, given, on_vertices, Columns<T>::filled(1), Columns<T>::filled(0), false);
+    activation_gradient_slab(plan, activation, z, on_vertices, out, first);
 }
 
 }  // namespace shd
