@@ -142,7 +142,7 @@ class EigenbasisEngine:
         return found.reshape(fine.vertices, *z.shape[1:])
 
     def pool(self, z: Tensor, weight: Tensor, fine: Level, coarse: Level) -> Tensor:
-        """Return coefficients one level down; see `Engine.pool`. Averaging children is a quarter of lifting's adjoint."""
+        """Return coefficients one level down; averaging children is a quarter of lifting's adjoint."""
         z = pool_voxels(z, weight / 4)
         found = _lifting(coarse, fine, z.device, z.dtype).T @ z.reshape(z.shape[0], -1)
         return found.reshape(coarse.vertices, *z.shape[1:])

@@ -26,7 +26,7 @@ class Engine(Protocol):
         """Return the representation of a field."""
 
     def lift(self, z: Tensor, coarse: Level, fine: Level) -> Tensor:
-        """Return the representation on `fine` of a field on `coarse`, each vertex's value copied to its four children."""
+        """Return the representation on `fine` of a field on `coarse`, every vertex's value copied to four children."""
 
     def pool(self, z: Tensor, weight: Float[Tensor, "batch x2 y2 z2"], fine: Level, coarse: Level) -> Tensor:
         """Return the representation on `coarse` of a field on `fine`: means over four children, times `weight`.
@@ -55,7 +55,10 @@ class Engine(Protocol):
         scale: Float[Tensor, "batch x y z channel"],
         shift: Float[Tensor, "batch x y z channel"],
     ) -> Tensor:
-        """Return the representation of the activations max(scale·field + shift, 0); without gradients `z` is used up."""
+        """Return the representation of the activations max(scale·field + shift, 0).
+
+        Where no gradients are recorded, `z` is used up.
+        """
 
     def leave(
         self,

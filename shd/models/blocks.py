@@ -47,6 +47,6 @@ def pool_mask(mask: Float[Tensor, "batch x y z 1"]) -> Float[Tensor, "batch x2 y
 
 
 def pooling_weight(mask: Float[Tensor, "batch x y z 1"], spatial: bool) -> Float[Tensor, "batch x2 y2 z2"]:
-    """Return the weights that make `Engine.pool` average: the masked voxels of 2×2×2 with `spatial`, else each alone."""
+    """Return what `Engine.pool` weighs by to average: with `spatial` the masked voxels of 2×2×2, else each alone."""
     weight = 1 / _blocks(mask).sum(dim=(-6, -4, -2)).clamp(min=1) if spatial else torch.ones_like(mask)
     return weight.squeeze(-1)

@@ -81,9 +81,11 @@ def cases(draw):
 
 
 def enter(engine, case, sources):
-    fine = case.levels[0]
-    first = engine.lift(sources[0], case.levels[1], fine) if case.lifted else engine.enter(sources[0], fine)
-    return [first, *(engine.enter(source, fine) for source in sources[1:])]
+    """Return the sources in the engine's representation, the first of them lifted to the finest level if need be."""
+    entered = [engine.enter(source, case.levels[int(case.lifted and not i)]) for i, source in enumerate(sources)]
+    if case.lifted:
+        entered[0] = engine.lift(entered[0], case.levels[1], case.levels[0])
+    return entered
 
 
 def run(name, case, dtype):
@@ -92,7 +94,12 @@ def run(name, case, dtype):
     engine, level = choose_engine(name, sources[0], weight.shape[1]), case.levels[0]
     assert engine.name == name
     z, statistics = engine.mix(enter(engine, case, sources), level, weight, mask, case.statistics)
-    found = {"field": engine.leave(z, level), "activations": engine.leave(z, level, scale * mask, shift * mask)}
+    columns = scale * mask, shift * mask
+    found = {
+        "field": engine.leave(z, level),
+        "activations": engine.leave(z, level, *columns),
+        "turned": engine.leave(engine.turn(z, level, *columns), level),
+    }
     if case.statistics is not None:
         assert statistics.vertices == level.vertices
         found["voxel power"] = statistics.voxel_power

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shd.engines import ENGINES
 from shd.engines.choice import choose_engine
 from shd.engines.compiled.engine import _lifting, _plan, _tables
-from shd.engines.compiled.operations import Activate, Analyse, Mix, Pool, Synthesise
+from shd.engines.compiled.operations import Activate, Analyse, Mix, Pool, Synthesise, Turn
 from shd.graphs.hierarchy import sphere_hierarchy
 from tests.engines.cases import CUTS, TOLERANCE, Case, assert_equals_reference, cases, enter, noise
 from tests.support.engines import require
@@ -154,10 +154,9 @@ class TestGradcheck:
         assert torch.autograd.gradcheck(lambda *x: Mix.apply(grid, polynomials, modes, None, *x), (weight, *sources))
 
     @pytest.mark.parametrize("side", [1, 2])
-    @pytest.mark.parametrize("children", [1, 4])
-    def test_pooling(self, side, children):
-        x, weight = noise(2 * children, 1, 2 * side, side, side, 3).requires_grad_(), noise(1, 2, 1, 1, seed=1)
-        assert torch.autograd.gradcheck(lambda v: Pool.apply(v, weight, children), x)
+    def test_pooling_of_voxels(self, side):
+        x, weight = noise(2, 1, 2 * side, side, side, 3).requires_grad_(), noise(1, 2, 1, 1, seed=1)
+        assert torch.autograd.gradcheck(lambda v: Pool.apply(v, weight), x)
 
     @pytest.mark.parametrize("hemisphere", [True, False])
     def test_transform_there_and_back(self, hemisphere):
@@ -170,13 +169,15 @@ class TestGradcheck:
         plan = _lifting(*reversed(sphere_hierarchy(2, 2).levels), torch.float64)
         assert (plan.vertices, plan.eigenvectors) == (6, 24)
         assert torch.autograd.gradcheck(lambda v: Analyse.apply(plan, v), noise(6, 3).requires_grad_())
+        assert torch.autograd.gradcheck(lambda v: Synthesise.apply(plan, v), noise(24, 3).requires_grad_())
 
     def test_activations(self):
         plan = _plan(Case(1).levels[0], torch.float64)
         inputs = [noise(*shape, seed=i).requires_grad_() for i, shape in enumerate([(6, 3), (3,), (3,)])]
         y = Activate.apply(plan, *inputs)
         assert (y > 0).any() and (y == 0).any()
-        assert torch.autograd.gradcheck(lambda *x: Activate.apply(plan, *x), inputs)
+        for operation in (Activate, Turn):
+            assert torch.autograd.gradcheck(lambda *x, apply=operation.apply: apply(plan, *x), inputs)
 
     def test_a_second_derivative_is_refused(self):
         """Better an error than a wrong number."""
@@ -195,7 +196,8 @@ def test_lifting_is_entering_after_copying_to_the_children(engine):
         x = noise(coarse.vertices, 1, 2, 1, 3, 2)
         chosen = choose_engine(engine, x, 4)
         expected = chosen.enter(x.repeat_interleave(4, dim=0), fine)
-        torch.testing.assert_close(chosen.lift(x, coarse, fine), expected, rtol=1e-12, atol=1e-12)
+        found = chosen.lift(chosen.enter(x, coarse), coarse, fine)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("engine", ENGINES[1:])
@@ -212,20 +214,41 @@ def test_what_enters_leaves_as_it_was(engine):
 @quick
 @settings(deadline=None, max_examples=40)
 @given(
-    vertices=st.integers(1, 3), grid=st.tuples(st.integers(1, 2), *[st.integers(1, 4)] * 3),
-    channels=st.integers(1, 40), halved=st.booleans(),
-)  # fmt: skip
-def test_every_engine_pools_as_the_reference(engine, dtype, vertices, grid, channels, halved):
+    nside=st.sampled_from([2, 4]),
+    hemisphere=st.booleans(),
+    grid=st.tuples(st.integers(1, 2), *[st.integers(1, 4)] * 3),
+    channels=st.integers(1, 40),
+    halved=st.booleans(),
+)
+def test_every_engine_pools_as_the_reference(engine, dtype, nside, hemisphere, grid, channels, halved):
     require(engine)
-    batch, *sides = grid
-    fine = [2 * side for side in sides] if halved else sides
+    fine, coarse = sphere_hierarchy(nside, 2, hemisphere).levels
+    sides = [2 * side if halved else side for side in grid[1:]]
     weight = noise(*grid, seed=1).to(dtype)
     results = []
     for name in ("reference", engine):
-        x = noise(4 * vertices, batch, *fine, channels).to(dtype).requires_grad_()
-        pooled = choose_engine(name, x, 4).pool(x, weight)
+        x = noise(fine.vertices, grid[0], *sides, channels).to(dtype).requires_grad_()
+        chosen = choose_engine(name, x, 4)
+        pooled = chosen.leave(chosen.pool(chosen.enter(x, fine), weight, fine, coarse), coarse)
         (pooled * noise(*pooled.shape, seed=2).to(dtype)).sum().backward()
         results.append((pooled.detach(), x.grad))
     for expected, found in zip(*results, strict=True):
         assert found.dtype == dtype and found.shape == expected.shape
-        torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE[dtype])
+        torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE[dtype] * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_turning_without_gradients_gives_the_same(engine):
+    """It may then use up what it is given, and nothing else."""
+    require(engine)
+    case = Case(grid=(3, 3, 5), outputs=9)
+    (source,), weight, scale, shift, mask = case.tensors(torch.float64)
+    chosen, level = choose_engine(engine, source, 4), case.levels[0]
+    results = []
+    for enabled in (True, False):
+        with torch.set_grad_enabled(enabled):
+            z, _ = chosen.mix([chosen.enter(source, level)], level, weight, mask, None)
+            before = [tensor.detach().clone() for tensor in (source, weight, scale, shift)]
+            results.append(chosen.turn(z, level, scale, shift).detach())
+            assert all(torch.equal(a, b) for a, b in zip((source, weight, scale, shift), before, strict=True))
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd.engines.neighbourhood import kernel_side, neighbour_spread, neighbour_sums, on_grid, unpool_voxels
+from shd.engines.neighbourhood import kernel_side, neighbour_spread, neighbour_sums, on_grid, pool_voxels, unpool_voxels
 from shd.graphs.spatial import distance_classes
 from tests.models.dense_convolution import looped_neighbour_sums
 from tests.support.equivariance import assert_equivariant
@@ -103,3 +103,14 @@ def test_sources_come_together_on_the_masks_grid_in_their_order():
     mask, half, whole = torch.ones(2, 2, 4, 2, 1), field((3, 2, 1, 2, 1, 2)), field((3, 2, 2, 4, 2, 1), seed=1)
     assert torch.equal(on_grid([half, whole], mask), torch.cat([unpool_voxels(half), whole], dim=-1))
     assert on_grid([whole], mask) is whole
+
+
+def test_pooling_sums_every_block_and_weighs_it():
+    x, weight = field((2, 1, 4, 6, 2, 3)), field((1, 2, 3, 1), seed=1)
+    pooled = pool_voxels(x, weight)
+    for i, j, k in np.ndindex(2, 3, 1):
+        block = x[:, :, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2, 2 * k : 2 * k + 2]
+        torch.testing.assert_close(pooled[:, :, i, j, k], block.sum((2, 3, 4)) * weight[:, i, j, k, None])
+    alone = field((1, 4, 6, 2), seed=2)
+    torch.testing.assert_close(pool_voxels(x, alone), x * alone[..., None])
+    torch.testing.assert_close(pool_voxels(unpool_voxels(pooled), torch.full_like(weight, 1 / 8)), pooled)

@@ -70,7 +70,7 @@ class CompiledEngine:
         return Analyse.apply(_lifting(coarse, fine, z.dtype), z)
 
     def pool(self, z: Tensor, weight: Tensor, fine: Level, coarse: Level) -> Tensor:
-        """Return coefficients one level down; see `Engine.pool`. Averaging children is a quarter of lifting's adjoint."""
+        """Return coefficients one level down; averaging children is a quarter of lifting's adjoint."""
         return Synthesise.apply(_lifting(coarse, fine, z.dtype), Pool.apply(z, (weight / 4).to(z.dtype)))
 
     def mix(
