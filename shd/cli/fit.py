@@ -9,6 +9,8 @@ from shd.cli.results import announce, output_folder, paths_of
 
 __all__ = ["fit"]
 
+ENGINE_NAMES = ("auto", "compiled", "torch", "reference")  # shd.engines.ENGINES, which would load torch
+
 
 def fit(
     dwi: Path = typer.Argument(help="Preprocessed diffusion scan, NIfTI (x, y, z, volume)."),
@@ -27,6 +29,7 @@ def fit(
     tile: int = typer.Option(8, help="Side of the training tiles in voxels (even); smaller takes less memory."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
+    engine: str = typer.Option("auto", help="auto, compiled, torch or reference: equal results, unequal speed."),
     seed: int = typer.Option(0, help="Seed of everything random."),
     ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
     force: bool = typer.Option(False, "--force", help="Replace results; forget an interrupted fit."),
@@ -40,9 +43,9 @@ def fit(
     from shd.io.responses import read_given_responses
     from shd.io.scans import read_scan
 
-    check_choices(minutes, steps, degree, tile)
+    check_choices(minutes, steps, degree, tile, engine)
     device = usable_device(device)
-    others = {"tile": tile, "seed": seed} | ({"threads": threads} if threads else {})
+    others = {"tile": tile, "seed": seed, "engine": engine} | ({"threads": threads} if threads else {})
     inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, wm=wm, gm=gm, csf=csf)
     with output_folder(out, force) as folder:
         scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
@@ -58,7 +61,9 @@ def fit(
     announce(result, files, out)
 
 
-def check_choices(minutes: float | None, steps: int | None, degree: int | None, tile: int) -> None:
+def check_choices(
+    minutes: float | None, steps: int | None, degree: int | None, tile: int | None, engine: str = "auto"
+) -> None:
     """Raise a usage error for options that exclude each other or cannot be."""
     if minutes is not None and steps is not None:
         raise typer.BadParameter(f"--minutes {minutes} and --steps {steps}: give one of them")
@@ -66,5 +71,7 @@ def check_choices(minutes: float | None, steps: int | None, degree: int | None, 
         raise typer.BadParameter(f"--minutes {minutes}: give more than 0")
     if degree is not None and (degree % 2 or not 2 <= degree <= 16):
         raise typer.BadParameter(f"--degree {degree}: give an even number from 2 to 16")
-    if tile % 2 or tile < 2:
+    if tile is not None and (tile % 2 or tile < 2):
         raise typer.BadParameter(f"--tile {tile}: give an even number from 2")
+    if engine not in ENGINE_NAMES:
+        raise typer.BadParameter(f"--engine {engine}: give one of {', '.join(ENGINE_NAMES)}")

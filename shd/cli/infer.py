@@ -18,9 +18,10 @@ def infer(
     grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
     mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
     degree: int | None = typer.Option(None, help="Degree of the fODFs; 8 if the scan has directions for it."),
-    tile: int = typer.Option(8, help="Half the side of the boxes in voxels (even); smaller takes less memory."),
+    tile: int | None = typer.Option(None, help="Half the side of the boxes in voxels (even); by default what fits."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
+    engine: str = typer.Option("auto", help="auto, compiled, torch or reference: equal results, unequal speed."),
     ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
     force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
 ) -> None:
@@ -32,12 +33,13 @@ def infer(
     from shd.fitting.outputs import write_fit
     from shd.io.scans import read_scan
 
-    check_choices(None, None, degree, tile)
+    check_choices(None, None, degree, tile, engine)
     device = usable_device(device)
     inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, model=model)
     with output_folder(out, force) as folder:
         scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
         with shown_progress() as report:
-            result = infer_scan(scan, model, degree=degree, tile=tile, device=device, threads=threads, report=report)
+            choices = {"tile": tile, "device": device, "threads": threads, "engine": engine}
+            result = infer_scan(scan, model, degree=degree, report=report, **choices)
             files = write_fit(folder, scan, result, inputs, report)
     announce(result, files, out)

@@ -53,7 +53,7 @@ def choose_engine(name: str, x: torch.Tensor, radii: int) -> Engine:
 
 def describe_engine(name: str, device: str) -> str:
     """Return in a few words what `name` means on this machine, with the reason where a faster one is missing."""
-    if name not in ("auto", "compiled") or device != "cpu":
+    if name not in ("auto", "compiled") or not device.startswith("cpu"):
         return "torch" if name in ("auto", "compiled") else name
     engine = compiled_engine()
     return "compiled" if not isinstance(engine, str) else f"torch; {engine}"

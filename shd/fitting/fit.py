@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float16
 
+from shd.engines import set_engine
 from shd.errors import CheckpointError, ResourceError, ResponseError, ShdWarning, is_out_of_memory
 from shd.fitting.budget import default_settings
 from shd.fitting.device import usable_device
@@ -35,9 +36,6 @@ DEGREE = 8
 
 CHECKPOINT_SECONDS = 20.0
 """Longest training that an interruption can lose."""
-
-# On two real scans boxes with this halo answer as one pass does (5e-7 of the largest fODF); with 4, 2e-3 off.
-_HALO = 6
 
 
 class Clock:
@@ -130,9 +128,8 @@ def fit(
         ) from error
     clock.lap("training")
     model = training.best_model()
-    fod, peaks = finish(
-        model, normalised, responses, degree, settings.tile, report, clock, estimates=training.estimates
-    )
+    set_engine(model, settings.engine)
+    fod, peaks = finish(model, normalised, responses, degree, report, clock, estimates=training.estimates)
     return Fit(fod, peaks, responses, model, settings, coherence, training.history, clock.laps)
 
 
@@ -162,19 +159,21 @@ def finish(
     scan: NormalisedScan,
     responses: tuple[Response, ...],
     degree: int,
-    tile: int,
     report: Report,
     clock: Clock,
     estimates: Float16[np.ndarray, "voxel scale unknown"] | None = None,
+    core: int | None = None,
 ) -> tuple[FodField, Peaks]:
-    """Return fODFs of every masked voxel and their peaks on the grid."""
+    """Return fODFs of every masked voxel and their peaks on the grid; `core` as in `deconvolve`."""
     on_tile = counted("inference", len(scan.b0), report)
     try:
         fod = deconvolve(
-            model, scan, responses, degree=degree, core=2 * tile, halo=_HALO, estimates=estimates, on_tile=on_tile
+            model, scan, responses, degree=degree, core=core, estimates=estimates, on_tile=on_tile
         )
     except ResourceError as error:
-        raise ResourceError(f"{error}: {_way_out(tile)}") from error
+        smaller = core is not None and core >= 8
+        way_out = f"give --tile {core // 4}" if smaller else "close other programs, or give a smaller --width"
+        raise ResourceError(f"{error}: {way_out}") from error
     clock.lap("inference")
     report(Progress("peaks", 0.0))
     peaks = find_peaks(fod.wm[fod.mask]).on_grid(fod.mask)

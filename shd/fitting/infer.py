@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from shd.engines import set_engine
 from shd.errors import ResponseError
 from shd.fitting.device import usable_device
 from shd.fitting.fit import Clock, Fit, finish, prepare
@@ -25,17 +26,18 @@ def infer(
     model: Path | str,
     *,
     degree: int | None = None,
-    tile: int = 8,
+    tile: int | None = None,
     device: str | None = None,
     threads: int | None = None,
+    engine: str = "auto",
     report: Report = silent,
 ) -> Fit:
     """Return the fODFs of a scan by the network in `model`, with the responses it was trained with.
 
     The scan must have the shells of the training scan (within 80 s/mm²); its directions may be others. Because
     responses are shared, amplitudes compare between scans of one scanner and protocol. degree: of the fODFs, 8 or less
-    if the scan has fewer directions than unknowns. tile: half the side of the boxes computed at once. report: told the
-    progress.
+    if the scan has fewer directions than unknowns. tile: half the side of the boxes computed at once; by
+    default what half of the free memory holds. engine: one of `shd.engines.ENGINES`. report: told the progress.
 
     Raises ResponseError for other shells, CheckpointError for a file that holds no model, ResourceError where memory or
     the device asked for is missing.
@@ -43,6 +45,7 @@ def infer(
     clock = Clock()
     device = usable_device(device)
     network, responses = read_model(model, device)
+    set_engine(network, engine)
     scan, coherence, degree = prepare(scan, degree, report)
     _check_shells(responses[0].bvalues.tolist(), [shell.bvalue for shell in scan.gradients.shells], model)
     clock.lap("coherence")
@@ -53,7 +56,8 @@ def infer(
     advance = counted("first estimate", len(normalised.b0), report)
     estimates = estimate_scan(normalised, responses, vertices, device, on_block=advance)
     clock.lap("first estimate")
-    fod, peaks = finish(network, normalised, responses, degree, tile, report, clock, estimates)
+    core = 2 * tile if tile else None
+    fod, peaks = finish(network, normalised, responses, degree, report, clock, estimates, core)
     return Fit(fod, peaks, responses, network, None, coherence, [], clock.laps)
 
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from shd._version import __version__
+from shd.engines.choice import describe_engine
 from shd.fitting.fit import Fit
 from shd.scans.scan import Scan
 
@@ -33,6 +34,7 @@ def run_record(scan: Scan, result: Fit, inputs: Mapping[str, Any]) -> dict[str, 
         },
         "settings": asdict(result.settings) if result.settings else None,
         "model": asdict(result.model.config),
+        "engine": describe_engine(result.model.unet.engine, str(next(result.model.parameters()).device)),
         "tissues": [response.tissue for response in result.responses],
         "degree": result.fod.degree,
         "gradient_coherence": {

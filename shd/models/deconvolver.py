@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from shd.models.config import ModelConfig
 from shd.models.heads import EquivariantHead, InvariantHead, InvariantLinear
-from shd.models.unet import UNet
+from shd.models.unet import UNet, Window
 
 __all__ = ["Deconvolver", "TissueFractions"]
 
@@ -47,9 +47,12 @@ class Deconvolver(nn.Module):
         )
 
     def forward(
-        self, features: Float[Tensor, "vertex batch x y z channel"], mask: Float[Tensor, "batch x y z 1"]
+        self,
+        features: Float[Tensor, "vertex batch x y z channel"],
+        mask: Float[Tensor, "batch x y z 1"],
+        window: Window | None = None,
     ) -> TissueFractions:
-        """Return the signal fractions, zero outside the mask.
+        """Return the signal fractions, zero outside the mask; with `window` (see `UNet`) those of its voxels alone.
 
         features: as `shd.scans.features.SphericalFeatures` orders them, the estimates of the voxel and of its
         neighbourhood first. What is refined lies between the two, by a share learnt voxel by voxel.
@@ -57,7 +60,9 @@ class Deconvolver(nn.Module):
         tissues = len(self.config.tissues)
         x = torch.log1p(features)  # of all channels: of a part, which lies scattered, it takes three times as long
         x[..., 2 * tissues :] = features[..., 2 * tissues :]
-        x = self.unet(x, mask)
+        x = self.unet(x, mask, window)
+        if window is not None:
+            features, mask = features[(slice(None), slice(None), *window)], mask[(slice(None), *window)]
         average, given = x.mean(0), features.mean(0)
         alone, together = features[..., 0], features[..., tissues]
         # neighbours lend their directions, not their amount of white matter: borders between tissues stay sharp

@@ -12,7 +12,9 @@ from shd.graphs.spatial import distance_classes
 from shd.models.blocks import ConvolutionBlock, pool_mask, pooling_weight
 from shd.models.config import ModelConfig
 
-__all__ = ["UNet"]
+__all__ = ["UNet", "Window"]
+
+Window = tuple[slice, slice, slice]
 
 
 class UNet(nn.Module):
@@ -43,12 +45,16 @@ class UNet(nn.Module):
         return self.config.width
 
     def forward(
-        self, x: Float[Tensor, "vertex batch x y z channel_in"], mask: Float[Tensor, "batch x y z 1"]
-    ) -> Float[Tensor, "vertex batch x y z channel_out"]:
+        self,
+        x: Float[Tensor, "vertex batch x y z channel_in"],
+        mask: Float[Tensor, "batch x y z 1"],
+        window: Window | None = None,
+    ) -> Float[Tensor, "vertex batch x2 y2 z2 channel_out"]:
         """Return features at the finest level, zero outside the mask (1 inside the brain, 0 outside).
 
-        Finite input outside the mask has no influence. Raises ValueError where the voxel grid's sides are no multiples
-        of `config.spatial_factor`.
+        window: slices of x, y and z outside which no answer is wanted: the last stage, the dearest, is computed there
+        alone, what lies outside counting as zero to it. Finite input outside the mask has no influence. Raises
+        ValueError where the sides of the voxel grid or of the window are no multiples of `config.spatial_factor`.
         """
         if any(side % self.config.spatial_factor for side in mask.shape[1:4]):
             grid, factor = "×".join(map(str, mask.shape[1:4])), self.config.spatial_factor
@@ -66,9 +72,21 @@ class UNet(nn.Module):
                 z = engine.pool(z, weight, self.levels[depth], self.levels[depth + 1])
                 masks.append(pool_mask(masks[-1]) if spatial else masks[-1])
         for depth, stage in zip(range(last - 1, -1, -1), self.up, strict=True):
+            skip, mask = skips.pop(), masks[depth]
+            if depth == 0 and window is not None:
+                z, skip, mask = self._within(window, z, skip, mask)
             lifted = engine.lift(z, self.levels[depth + 1], self.levels[depth])
-            z = _run(stage, [lifted, skips.pop()], masks[depth], engine, leave=depth == 0)
+            z = _run(stage, [lifted, skip], mask, engine, leave=depth == 0)
         return z
+
+    def _within(self, window: Window, z: Tensor, skip: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what enters the last stage, cut to the window; `z` may have half the grid."""
+        step = 2 if self.config.spatial_poolings else 1
+        if any(part.start % step or part.stop % step for part in window):
+            raise ValueError(f"window {window}: its borders must be multiples of {step}")
+        half = tuple(slice(part.start // step, part.stop // step) for part in window)
+        all_ = slice(None)
+        return z[(all_, all_, *half)], skip[(all_, all_, *window)], mask[(all_, *window)]
 
 
 def _stage(level: Level, channels_in: int, channels_out: int, config: ModelConfig) -> nn.ModuleList:

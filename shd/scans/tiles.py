@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from jaxtyping import Int
@@ -43,23 +44,30 @@ def random_tile(
 def covering_tiles(
     rows: Int[np.ndarray, "x y z"], core: int, halo: int, factor: int
 ) -> Iterator[tuple[Tile, Tile]]:
-    """Yield (tile, core) pairs: the cores split the grid, each tile is its core with a halo.
+    """Yield (tile, core) pairs: the cores split the box around the mask evenly, each tile is its core with a halo.
 
-    Cores without mask are left out. Starts are multiples of `factor`, so that pooling blocks fall on the same voxels
-    in every tile and in a whole-volume pass.
+    `core` is the longest side of a core; cores without mask are left out. Starts are multiples of `factor`, so that
+    pooling blocks fall on the same voxels in every tile and in a whole-volume pass.
     """
     if core % factor or halo % factor:
         raise ValueError(f"core {core} and halo {halo} must be multiples of {factor}, the network's spatial pooling")
-    for x in range(0, rows.shape[0], core):
-        for y in range(0, rows.shape[1], core):
-            for z in range(0, rows.shape[2], core):
-                inside = rows[x : x + core, y : y + core, z : z + core]
-                if not np.any(inside >= 0):
-                    continue
-                size = tile_shape(inside.shape, core, factor)
-                start = (x - halo, y - halo, z - halo)
-                wide = (size[0] + 2 * halo, size[1] + 2 * halo, size[2] + 2 * halo)
-                yield Tile(start, wide), Tile((x, y, z), size)
+    spans = [np.flatnonzero((rows >= 0).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not len(spans[0]):
+        return
+    splits = [_split(int(span[0]) // factor * factor, int(span[-1]) + 1, core, factor) for span in spans]
+    for parts in product(*splits):
+        start, size = zip(*parts, strict=True)
+        inner = Tile(start, size)
+        if (tile_rows(rows, inner) >= 0).any():
+            wide = Tile(tuple(first - halo for first in start), tuple(length + 2 * halo for length in size))
+            yield wide, inner
+
+
+def _split(start: int, stop: int, longest: int, factor: int) -> list[tuple[int, int]]:
+    """Return (start, length) of as few parts as `longest` allows, about equally long, multiples of `factor`."""
+    parts = -(-(stop - start) // longest)
+    length = -(-(stop - start) // (parts * factor)) * factor
+    return [(first, min(length, -(-(stop - first) // factor) * factor)) for first in range(start, stop, length)]
 
 
 def tile_rows(rows: Int[np.ndarray, "x y z"], tile: Tile) -> Int[np.ndarray, "tx ty tz"]:

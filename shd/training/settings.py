@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from shd.engines import ENGINES
 from shd.training.losses.objective import LossWeights
 
 __all__ = ["FitSettings", "bfloat16_pays", "default_device"]
@@ -30,7 +31,7 @@ class FitSettings:
     channels at the finest level. tile: side of the training tiles in voxels. learning_rate: its peak; warm_up: part
     of the budget until it. averaging: decay of the running average of the weights that is kept. held_out: part of the
     mask's voxels that never enter the data term and choose the best weights. bfloat16: matrix products in bfloat16
-    when training.
+    when training. engine: one of `shd.engines.ENGINES`.
     """
 
     minutes: float | None = None
@@ -52,6 +53,7 @@ class FitSettings:
     weights: LossWeights = field(default_factory=LossWeights)
     device: str = field(default_factory=default_device)
     bfloat16: bool | None = None
+    engine: str = "auto"
     threads: int = field(default_factory=torch.get_num_threads)
     seed: int = 0
 
@@ -59,5 +61,7 @@ class FitSettings:
         """Fill in what depends on the machine and check the budget."""
         if (self.minutes is None) == (self.steps is None):
             raise ValueError("the budget: give either minutes or steps")
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine {self.engine!r}: use one of {', '.join(ENGINES)}")
         if self.bfloat16 is None:
             object.__setattr__(self, "bfloat16", bfloat16_pays(self.device))

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from shd.engines import set_engine
 from shd.errors import CheckpointError
 from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
@@ -62,6 +63,8 @@ class SubjectTraining:
         self.model = Deconvolver(self.config).to(device)
         self.average = Deconvolver(self.config).to(device).eval()
         self.average.load_state_dict(self.model.state_dict())
+        for network in (self.model, self.average):
+            set_engine(network, settings.engine)
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.best_loss = float("inf")
         self.features = spherical_features(scan.gradients, vertices, device)
@@ -211,7 +214,7 @@ class SubjectTraining:
 
 def _fingerprint(scan: NormalisedScan, responses: tuple[Response, ...], settings: FitSettings) -> str:
     """Return a short name of everything that shapes a fit; where it runs is no part of it."""
-    digest = hashlib.sha256(repr(replace(settings, threads=1, device="cpu")).encode())
+    digest = hashlib.sha256(repr(replace(settings, threads=1, device="cpu", engine="auto")).encode())
     for array in (scan.signal, scan.gradients.directions, *(r.coefficients for r in responses)):
         digest.update(np.ascontiguousarray(array).data.cast("B"))  # a brain's signal is not copied for it
     return digest.hexdigest()[:12]

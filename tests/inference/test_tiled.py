@@ -79,8 +79,7 @@ def test_the_network_looks_at_its_neighbours():
 
 @pytest.mark.parametrize("core", [8, 14])
 def test_tiles_with_all_the_network_sees_equal_one_pass(core):
-    """Blending uses the inner half of the halo, so that half of it is the context of the farthest voxel used."""
-    tiled = result(ball(), core=core, halo=2 * REACH)
+    tiled = result(ball(), core=core, halo=REACH)
     assert difference(tiled, whole(), ball()).max() < 1e-5
     for tissue in ("gm", "csf"):
         np.testing.assert_allclose(tiled.isotropic[tissue], whole().isotropic[tissue], atol=1e-6)
@@ -133,7 +132,7 @@ def test_volumes_thinner_than_a_tile(shape):
     x, y, z = shape
     cut = replace(scan, data=scan.data[:x, :y, :z], mask=np.ones(shape, bool))
     arguments = (network(), normalise(cut), phantom().responses)
-    tiled = deconvolve(*arguments, degree=DEGREE, core=8, halo=2 * REACH)
+    tiled = deconvolve(*arguments, degree=DEGREE, core=8, halo=REACH)
     one = deconvolve(*arguments, degree=DEGREE, core=64, halo=0)
     assert tiled.wm.shape == (*shape, 15) and (tiled.wm[..., 0] > 0).all()
     np.testing.assert_allclose(tiled.wm, one.wm, rtol=1e-4, atol=1e-5)
@@ -164,9 +163,9 @@ def test_boxes_are_no_larger_than_the_mask_needs(monkeypatch):
     sizes = []
     forward = Deconvolver.forward
 
-    def measured(model, features, mask):
+    def measured(model, features, mask, window):
         sizes.append(tuple(mask.shape[1:4]))
-        return forward(model, features, mask)
+        return forward(model, features, mask, window)
 
     monkeypatch.setattr(Deconvolver, "forward", measured)
     result(np.ones(SHAPE, bool), core=16, halo=8)
@@ -181,7 +180,7 @@ def test_cores_that_do_not_pool_are_refused():
 def test_out_of_memory_is_said_and_a_bug_is_not_hidden(monkeypatch):
     errors = iter([torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("a bug")])
 
-    def fail(model, features, mask):
+    def fail(model, features, mask, window):
         raise next(errors)
 
     monkeypatch.setattr(Deconvolver, "forward", fail)

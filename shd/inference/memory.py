@@ -1,0 +1,48 @@
+"""How much of a volume fits into memory at once."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from shd.graphs.hemisphere import vertex_count
+from shd.models.config import ModelConfig
+
+__all__ = ["available_memory", "bytes_per_voxel", "largest_core"]
+
+_CGROUP = Path("/sys/fs/cgroup")
+_CONTAINER = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+_SHARE = 0.5  # of what is free: other programs, the scan and its results need some too
+_SIDES = (8, 12, 16, 24, 32, 48, 64)  # few, so that a little more or less free memory gives the same boxes
+
+
+def available_memory(device: torch.device) -> int:
+    """Return the bytes that this process can still take on `device`, by what the system says."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 if hasattr(os, "sysconf") else 4 << 30
+    for limit, used in _CONTAINER:
+        with suppress(OSError, ValueError):  # a container may have less than its machine
+            free = min(free, int((_CGROUP / limit).read_text()) - int((_CGROUP / used).read_text()))
+    return free
+
+
+def bytes_per_voxel(config: ModelConfig) -> int:
+    """Return what a voxel of a box takes at the peak: input, two fields of the finest width, and the skip.
+
+    Measured by `python -m benchmarks inference`; deeper levels are smaller and come when the input is gone.
+    """
+    floats = 2 * config.input_channels + 3 * config.width + 8
+    return 4 * vertex_count(config.nside, config.hemisphere) * floats
+
+
+def largest_core(config: ModelConfig, halo: int, device: torch.device) -> int:
+    """Return the longest side of a core (voxels) whose box, with its halo, fits into half of the free memory."""
+    side = (_SHARE * available_memory(device) / bytes_per_voxel(config)) ** (1 / 3) - 2 * halo
+    core = max([_SIDES[0], *(length for length in _SIDES if length <= side)])
+    return -(-core // config.spatial_factor) * config.spatial_factor
