@@ -1,5 +1,6 @@
 """Every engine computes what the reference computes: values, statistics and gradients, whatever the sizes."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
@@ -12,7 +13,7 @@ from shd.engines.choice import choose_engine
 from shd.engines.compiled.engine import _lifting, _plan, _tables
 from shd.engines.compiled.operations import Activate, Analyse, Mix, Pool, Synthesise, Turn
 from shd.graphs.hierarchy import sphere_hierarchy
-from tests.engines.cases import CUTS, TOLERANCE, Case, assert_equals_reference, cases, enter, noise
+from tests.engines.cases import CUTS, TOLERANCE, Case, assert_equals_reference, cases, enter, noise, run
 from tests.support.engines import require
 
 dtypes = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -252,3 +253,20 @@ def test_turning_without_gradients_gives_the_same(engine):
             results.append(chosen.turn(z, level, scale, shift).detach())
             assert all(torch.equal(a, b) for a, b in zip((source, weight, scale, shift), before, strict=True))
     torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_several_callers_at_once_do_not_disturb_each_other(engine):
+    """The kernels keep buffers from call to call, which must be each thread's own."""
+    require(engine)
+    jobs = [Case(grid=(2, 3 + i, 4), channels=(2 + 3 * i,), outputs=9 - i, seed=i) for i in range(6)]
+
+    def compute(case):
+        return run(engine, case, torch.float64)
+
+    alone = [compute(case) for case in jobs]
+    with ThreadPoolExecutor(max_workers=4) as threads:
+        together = list(threads.map(compute, jobs * 3))
+    for expected, found in zip(alone * 3, together, strict=True):
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-10, atol=1e-10)

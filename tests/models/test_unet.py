@@ -4,7 +4,7 @@ import torch
 from shd.engines import ENGINES, set_engine
 from shd.models.unet import UNet
 from tests.models.networks import CONFIGS, config, default_dtype, grid_for, some_features, some_mask
-from tests.support.engines import require, takes
+from tests.support.engines import engines, require, takes
 from tests.support.equivariance import DTYPES
 
 
@@ -79,3 +79,23 @@ def test_every_engine_gives_the_same_network(name, engine, dtype, training):
     assert errors[0] < {torch.float32: 1e-4, torch.float64: 1e-10}[dtype]
     # one activation of ten thousand, within rounding of zero, may be cut off by one engine alone
     assert max(errors[1:]) < {torch.float32: 1e-2, torch.float64: 1e-10}[dtype]
+
+
+@engines
+def test_half_precision_by_autocast_stays_near_single(engine):
+    """Where an engine has no half precision it may keep to single; parameters and their gradients always do."""
+    require(engine)
+    shape = CONFIGS["voxel norm"]
+    grid = grid_for(shape)
+    mask, x = some_mask(grid, torch.float32), some_features(shape, grid, torch.float32)
+    torch.manual_seed(0)
+    net = UNet(shape)
+    set_engine(net, "reference")
+    with torch.no_grad():
+        expected = net(x, mask)
+    set_engine(net, engine)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = net(x, mask)
+    assert float((found.detach().float() - expected).norm() / expected.norm()) < 0.1
+    found.float().square().mean().backward()
+    assert all(p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all() for p in net.parameters())
