@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from shd.models.config import ModelConfig
 from shd.models.heads import EquivariantHead, InvariantHead, InvariantLinear
-from shd.models.unet import UNet, Window
+from shd.models.unet import UNet, Window, cut
 
 __all__ = ["Deconvolver", "TissueFractions"]
 
@@ -62,7 +62,7 @@ class Deconvolver(nn.Module):
         x[..., 2 * tissues :] = features[..., 2 * tissues :]
         x = self.unet(x, mask, window)
         if window is not None:
-            features, mask = features[(slice(None), slice(None), *window)], mask[(slice(None), *window)]
+            features, mask = cut(features, window), cut(mask, window)
         average, given = x.mean(0), features.mean(0)
         alone, together = features[..., 0], features[..., tissues]
         # neighbours lend their directions, not their amount of white matter: borders between tissues stay sharp

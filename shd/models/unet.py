@@ -12,7 +12,7 @@ from shd.graphs.spatial import distance_classes
 from shd.models.blocks import ConvolutionBlock, pool_mask, pooling_weight
 from shd.models.config import ModelConfig
 
-__all__ = ["UNet", "Window"]
+__all__ = ["UNet", "Window", "cut"]
 
 Window = tuple[slice, slice, slice]
 
@@ -60,6 +60,8 @@ class UNet(nn.Module):
             grid, factor = "×".join(map(str, mask.shape[1:4])), self.config.spatial_factor
             raise ValueError(f"a grid of {grid} voxels, but pooling needs multiples of {factor}; pad it with zeros")
         engine = choose_engine(self.engine, x, len(distance_classes(self.config.kernel)))
+        if len(self.levels) == 1 and window is not None:  # the only stage is the last
+            x, mask = cut(x, window), cut(mask, window)
         z = engine.enter(x * mask.to(x.dtype), self.levels[0])
         skips, masks = [], [mask]
         last = len(self.down) - 1
@@ -84,9 +86,14 @@ class UNet(nn.Module):
         step = 2 if self.config.spatial_poolings else 1
         if any(part.start % step or part.stop % step for part in window):
             raise ValueError(f"window {window}: its borders must be multiples of {step}")
-        half = tuple(slice(part.start // step, part.stop // step) for part in window)
-        all_ = slice(None)
-        return z[(all_, all_, *half)], skip[(all_, all_, *window)], mask[(all_, *window)]
+        along_x, along_y, along_z = (slice(part.start // step, part.stop // step) for part in window)
+        return cut(z, (along_x, along_y, along_z)), cut(skip, window), cut(mask, window)
+
+
+def cut(x: Float[Tensor, "*rows x y z channel"], window: Window) -> Float[Tensor, "*rows x2 y2 z2 channel"]:
+    """Return the voxels of the window."""
+    along_x, along_y, along_z = window
+    return x[..., along_x, along_y, along_z, :]
 
 
 def _stage(level: Level, channels_in: int, channels_out: int, config: ModelConfig) -> nn.ModuleList:

@@ -116,6 +116,16 @@ def test_padding_the_grid_with_zeros_changes_nothing(name):
     torch.testing.assert_close(found, answering(model)(x), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["ESD", "one level", "one convolution", "white matter alone"])
+def test_a_window_gives_the_answer_of_its_voxels(name):
+    model, grid, reach = settled_deconvolver(CONFIGS[name], torch.float64), (1, 12, 4, 4), 2
+    x, mask = some_features(model.config, grid, torch.float64), some_mask(grid, torch.float64)
+    with torch.no_grad():
+        whole, part = model(x, mask), model(x, mask, (slice(4, 12), slice(0, 4), slice(0, 4)))
+    torch.testing.assert_close(part.wm[:, :, reach:], whole.wm[:, :, 4 + reach :], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(part.isotropic[:, reach:], whole.isotropic[:, 4 + reach :], rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["SHD", "two tissues", "RT-ESD"])
 def test_tissues_share_out_the_whole_signal(name):
     """The modelled b=0 signal equals the measured one in every voxel of the mask."""

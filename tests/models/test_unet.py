@@ -81,6 +81,29 @@ def test_every_engine_gives_the_same_network(name, engine, dtype, training):
     assert max(errors[1:]) < {torch.float32: 1e-2, torch.float64: 1e-10}[dtype]
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_window_changes_nothing_at_a_distance_from_its_borders(name):
+    """The last stage is computed there alone: voxels beyond the reach of its convolutions are as without it."""
+    shape = CONFIGS[name]
+    reach, grid = shape.convolutions * (shape.kernel // 2), (1, 16, 8, 8)
+    mask, x = some_mask(grid, torch.float64), some_features(shape, grid, torch.float64)
+    with default_dtype(torch.float64):
+        net = UNet(shape).eval()
+    window = (slice(0, 12), slice(0, 8), slice(0, 8))
+    with torch.no_grad():
+        whole, part = net(x, mask), net(x, mask, window)
+    assert part.shape == (*x.shape[:2], 12, 8, 8, shape.width)
+    inner = slice(0, 12 - reach)
+    torch.testing.assert_close(part[:, :, inner], whole[:, :, inner], rtol=1e-12, atol=1e-12)
+
+
+def test_a_window_that_cuts_through_pooled_voxels_is_refused():
+    shape = CONFIGS["two tissues"]
+    mask, x = some_mask((1, 4, 4, 4), torch.float32), some_features(shape, (1, 4, 4, 4), torch.float32)
+    with pytest.raises(ValueError, match="its borders must be multiples of 2"):
+        UNet(shape)(x, mask, (slice(1, 3), slice(0, 4), slice(0, 4)))
+
+
 @engines
 def test_half_precision_by_autocast_stays_near_single(engine):
     """Where an engine has no half precision it may keep to single; parameters and their gradients always do."""
