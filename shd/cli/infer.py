@@ -39,7 +39,8 @@ def infer(
     with output_folder(out, force) as folder:
         scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
         with shown_progress() as report:
-            choices = {"tile": tile, "device": device, "threads": threads, "engine": engine}
-            result = infer_scan(scan, model, degree=degree, report=report, **choices)
+            result = infer_scan(
+                scan, model, degree=degree, tile=tile, device=device, threads=threads, engine=engine, report=report
+            )
             files = write_fit(folder, scan, result, inputs, report)
     announce(result, files, out)

@@ -171,8 +171,9 @@ def finish(
             model, scan, responses, degree=degree, core=core, estimates=estimates, on_tile=on_tile
         )
     except ResourceError as error:
-        smaller = core is not None and core >= 8
-        way_out = f"give --tile {core // 4}" if smaller else "close other programs, or give a smaller --width"
+        way_out = "close other programs, or give a smaller --width"
+        if core is not None and core >= 8:
+            way_out = f"give --tile {core // 4}"
         raise ResourceError(f"{error}: {way_out}") from error
     clock.lap("inference")
     report(Progress("peaks", 0.0))
