@@ -1,7 +1,5 @@
 """One convolution with what follows it, and the change of resolution between levels."""
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,14 +22,16 @@ class ConvolutionBlock(nn.Module):
         self.normalisation = make_normalisation(config.normalisation, channels_out)
 
     def forward(
-        self, sources: Sequence[Tensor], mask: Float[Tensor, "batch x y z 1"], engine: Engine, leave: bool = False
+        self, sources: list[Tensor], mask: Float[Tensor, "batch x y z 1"], engine: Engine, leave: bool = False
     ) -> Tensor:
         """Return the activations in the engine's representation, or with `leave` on the vertices.
 
-        sources: in the engine's representation, as `Engine.mix` takes them.
+        sources: in the engine's representation, as `Engine.mix` takes them; emptied, so that without gradients their
+        memory serves what follows.
         """
         level = self.convolution.level
         z, statistics = engine.mix(sources, level, self.convolution.weight, mask, self.normalisation.needs)
+        sources.clear()
         scale, shift = self.normalisation(statistics, mask)
         return engine.leave(z, level, scale, shift) if leave else engine.turn(z, level, scale, shift)
 

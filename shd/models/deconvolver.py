@@ -58,17 +58,17 @@ class Deconvolver(nn.Module):
         neighbourhood first. What is refined lies between the two, by a share learnt voxel by voxel.
         """
         tissues = len(self.config.tissues)
+        wanted = features if window is None else cut(features, window)
+        alone, together, given = wanted[..., 0].contiguous(), wanted[..., tissues].contiguous(), wanted.mean(0)
+        inside = (mask if window is None else cut(mask, window)).squeeze(-1)
         x = torch.log1p(features)  # of all channels: of a part, which lies scattered, it takes three times as long
         x[..., 2 * tissues :] = features[..., 2 * tissues :]
+        del features, wanted  # what is needed of them is kept; the rest gives room
         x = self.unet(x, mask, window)
-        if window is not None:
-            features, mask = cut(features, window), cut(mask, window)
-        average, given = x.mean(0), features.mean(0)
-        alone, together = features[..., 0], features[..., tissues]
+        average = x.mean(0)
         # neighbours lend their directions, not their amount of white matter: borders between tissues stay sharp
         together = together * (given[..., 0] / given[..., tissues].clamp(min=_LEAST_AMOUNT))
         share = torch.sigmoid(self.smoothing(average)).squeeze(-1)
-        inside = mask.squeeze(-1)
         wm = self.wm(x, torch.lerp(alone, together, share))
         if self.isotropic is None:
             outside = inside.new_zeros((*inside.shape, 0))

@@ -74,20 +74,21 @@ class UNet(nn.Module):
                 z = engine.pool(z, weight, self.levels[depth], self.levels[depth + 1])
                 masks.append(pool_mask(masks[-1]) if spatial else masks[-1])
         for depth, stage in zip(range(last - 1, -1, -1), self.up, strict=True):
-            skip, mask = skips.pop(), masks[depth]
+            sources, mask = [z, skips.pop()], masks[depth]
             if depth == 0 and window is not None:
-                z, skip, mask = self._within(window, z, skip, mask)
-            lifted = engine.lift(z, self.levels[depth + 1], self.levels[depth])
-            z = _run(stage, [lifted, skip], mask, engine, leave=depth == 0)
+                sources, mask = self._within(window, sources, mask)
+            sources[0] = engine.lift(sources[0], self.levels[depth + 1], self.levels[depth])
+            z = _run(stage, sources, mask, engine, leave=depth == 0)
         return z
 
-    def _within(self, window: Window, z: Tensor, skip: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what enters the last stage, cut to the window; `z` may have half the grid."""
+    def _within(self, window: Window, sources: list[Tensor], mask: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return what enters the last stage, cut to the window; the first source may have half the grid."""
         step = 2 if self.config.spatial_poolings else 1
         if any(part.start % step or part.stop % step for part in window):
             raise ValueError(f"window {window}: its borders must be multiples of {step}")
         along_x, along_y, along_z = (slice(part.start // step, part.stop // step) for part in window)
-        return cut(z, (along_x, along_y, along_z)), cut(skip, window), cut(mask, window)
+        below, skip = sources
+        return [cut(below, (along_x, along_y, along_z)), cut(skip, window)], cut(mask, window)
 
 
 def cut(x: Float[Tensor, "*rows x y z channel"], window: Window) -> Float[Tensor, "*rows x2 y2 z2 channel"]:
@@ -102,8 +103,8 @@ def _stage(level: Level, channels_in: int, channels_out: int, config: ModelConfi
 
 
 def _run(stage: nn.Module, sources: list[Tensor], mask: Tensor, engine: Engine, leave: bool) -> Tensor:
-    """Return a stage's activations; only the last stage leaves the engine's representation."""
+    """Return a stage's activations; only the last stage leaves the engine's representation. Empties `sources`."""
     assert isinstance(stage, nn.ModuleList)
     for place, block in enumerate(stage):
-        sources = [block(sources, mask, engine, leave=leave and place == len(stage) - 1)]
-    return sources[0]
+        sources.append(block(sources, mask, engine, leave=leave and place == len(stage) - 1))
+    return sources.pop()

@@ -35,6 +35,7 @@ def test_widths_double_and_stages_mirror_each_other():
 
 def test_the_coarse_levels_carry_a_change_far():
     """Without pooling, ten 3×3×3 convolutions would carry a voxel's change ten voxels."""
+    torch.manual_seed(0)
     shape = config(nside=4, levels=3, spatial_poolings=2)
     net, mask = UNet(shape).eval(), torch.ones(1, 16, 4, 4, 1)
     x = some_features(shape, (1, 16, 4, 4), torch.float32)
