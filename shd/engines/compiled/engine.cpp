@@ -10,6 +10,11 @@ using namespace shd;
 
 namespace {
 
+template <class T>
+Slab<T> slab_of(const T* data, int64_t stride, int64_t valid) {
+    return {const_cast<T*>(data), stride, valid};
+}
+
 // Do `work(first, slab_of)` for all slabs of `columns` columns; slab_of(array) is the slab of an array (row, column).
 template <class T, class WORK>
 void for_slabs(int64_t columns, int threads, WORK work) {
@@ -19,30 +24,30 @@ void for_slabs(int64_t columns, int threads, WORK work) {
 #pragma omp parallel for schedule(dynamic, part) num_threads(threads)
     for (int64_t slab = 0; slab < slabs; ++slab) {
         const int64_t first = slab * W, valid = std::min(W, columns - first);
-        work(first, [=](const T* array) { return Slab<T>{const_cast<T*>(array) + first, columns, valid}; });
+        work(first, [=](auto* array) { return slab_of(array + first, columns, valid); });
     }
 }
 
 // mask, modes null: no statistics.
 template <class P>
-void mix_all(const Mix<typename P::T>& mix, typename P::T* out, const typename P::T* mask, const typename P::T* modes,
+void mix_all(const Mix<typename P::T>& mix, typename P::T* out, const typename P::F* mask, const typename P::F* modes,
              double* voxel_power, double* channel_power, double* channel_total, int threads) {
-    typedef typename P::T T;
-    const int64_t voxels = mix.grid.voxels(), depth = mix.radii * mix.inputs();
-    std::vector<T> packed(mix.orders * Panels<P>::size(depth, mix.outputs) + SLACK);
-    Panels<P>::pack(mix.weight, mix.orders, mix.radii, mix.inputs(), mix.outputs, packed.data());
-    std::vector<T> power(mask ? threads * voxels * FOLDED : 0);
+    typedef typename P::F F;
+    const int64_t voxels = mix.grid.voxels();
+    std::vector<F> packed(mix.orders * Panels<P>::size(mix.depth(), mix.outputs) + SLACK);
+    Panels<P>::pack(mix, packed.data());
+    std::vector<F> power(mask ? threads * voxels * FOLDED : 0);
     std::vector<double> channels(mask ? threads * 2 * mix.outputs : 0);
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int thread = 0; thread < threads; ++thread) {
         double* own = channels.data() + thread * 2 * mix.outputs;
-        const Statistics<T> statistics{mask, power.data() + thread * voxels * FOLDED, own, own + mix.outputs};
+        const Statistics<F> statistics{mask, power.data() + thread * voxels * FOLDED, own, own + mix.outputs};
         for (int64_t v = mix.vertices * thread / threads; v < mix.vertices * (thread + 1) / threads; ++v)
             mix_vertex<P>(mix, packed.data(), v, out + v * voxels * mix.outputs, mask ? &statistics : nullptr,
-                          mask ? modes[v] : T(0));
+                          mask ? modes[v] : F(0));
     }
     for (int thread = 0; mask && thread < threads; ++thread) {
-        const T* own = power.data() + thread * voxels * FOLDED;
+        const F* own = power.data() + thread * voxels * FOLDED;
         for (int64_t n = 0; n < voxels; ++n)
             for (int i = 0; i < FOLDED; ++i) voxel_power[n] += own[n * FOLDED + i];
         for (int64_t c = 0; c < mix.outputs; ++c) {
@@ -53,17 +58,16 @@ void mix_all(const Mix<typename P::T>& mix, typename P::T* out, const typename P
 }
 
 // source[s] may be null: its gradient is not wanted. weight: (order, radius, channel_in, channel_out).
-template <class P>
-void differentiate(const Mix<typename P::T>& mix, const OutputGradient<typename P::T>& given,
-                   typename P::T* const* source, typename P::T* weight, int threads) {
-    typedef typename P::T T;
+template <class P, class T>
+void differentiate(const Mix<T>& mix, const OutputGradient<T>& given, T* const* source, Word<T>* weight, int threads) {
+    typedef Word<T> F;
     const int64_t inputs = mix.inputs(), depth = mix.radii * mix.outputs, padded = P::padded(mix.outputs);
-    std::vector<T> packed[2];
-    const T* transposed[2] = {};
+    std::vector<F> packed[2];
+    const F* transposed[2] = {};
     int64_t first = 0;
     for (int s = 0; s < mix.sources; ++s) {
         const int64_t channels = mix.source[s].channels;
-        with_lanes<T>(channels, [&](auto lanes) {
+        with_lanes<F>(channels, [&](auto lanes) {
             using Q = Panels<decltype(lanes)>;
             packed[s].resize(mix.orders * Q::size(depth, channels) + SLACK);
             Q::pack_transposed(mix.weight, mix.orders, mix.radii, inputs, mix.outputs, first, channels, packed[s].data());
@@ -72,14 +76,14 @@ void differentiate(const Mix<typename P::T>& mix, const OutputGradient<typename 
         first += channels;
     }
     const int64_t rows = mix.orders * mix.radii * inputs;
-    std::vector<T> partial(threads * rows * padded);
+    std::vector<F> partial(threads * rows * padded);
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int thread = 0; thread < threads; ++thread)
         for (int64_t v = mix.vertices * thread / threads; v < mix.vertices * (thread + 1) / threads; ++v)
             differentiate_vertex<P>(mix, given, transposed, v, source, partial.data() + thread * rows * padded);
     for (int64_t row = 0; row < rows; ++row)
         for (int64_t o = 0; o < mix.outputs; ++o) {
-            T sum = 0;
+            F sum = 0;
             for (int thread = 0; thread < threads; ++thread) sum += partial[(thread * rows + row) * padded + o];
             weight[row * mix.outputs + o] = sum;
         }
@@ -99,50 +103,56 @@ void spread(const Pooling<T>& pooling, const T* coarse, T* fine, int threads) {
 
 }  // namespace
 
-#define SHD_EXPORT(T, NAME)                                                                                           \
-    extern "C" void shd_analyse_##NAME(const Plan<T>* plan, const T* x, T* out, int64_t columns, int threads) {       \
-        for_slabs<T>(columns, threads, [=](int64_t, auto of) { analyse_slab<T>(*plan, of(x), of(out)); });            \
+// Fields are stored as V, their representations as T.
+#define SHD_EXPORT_TRANSFORMS(V, T, NAME)                                                                             \
+    extern "C" void shd_analyse_##NAME(const Plan<T>* plan, const V* x, T* out, int64_t columns, int threads) {       \
+        for_slabs<T>(columns, threads, [=](int64_t, auto of) { analyse_slab(*plan, of(x), of(out)); });               \
     }                                                                                                                 \
-    extern "C" void shd_synthesise_##NAME(const Plan<T>* plan, const T* z, T* out, int64_t columns, int threads) {    \
+    extern "C" void shd_synthesise_##NAME(const Plan<T>* plan, const T* z, V* out, int64_t columns, int threads) {    \
+        typedef Columns<Word<T>> C;                                                                                   \
         for_slabs<T>(columns, threads, [=](int64_t, auto of) {                                                        \
-            synthesise_slab<T>(*plan, of(z), of(out), Columns<T>::filled(1), Columns<T>::filled(0), false);           \
+            synthesise_slab(*plan, of(z), of(out), C::filled(1), C::filled(0), false);                                \
         });                                                                                                           \
-    }                                                                                                                 \
-    extern "C" void shd_activate_##NAME(const Plan<T>* plan, const Activation<T>* activation, const T* z, T* out,     \
-                                        int64_t columns, int threads) {                                               \
+    }
+
+#define SHD_EXPORT(T, NAME)                                                                                           \
+    extern "C" void shd_activate_##NAME(const Plan<T>* plan, const Activation<Word<T>>* activation, const T* z,       \
+                                        Word<T>* out, int64_t columns, int threads) {                                 \
+        typedef Columns<Word<T>> C;                                                                                   \
         for_slabs<T>(columns, threads, [=](int64_t first, auto of) {                                                  \
-            const Slab<T> slab = of(z);                                                                               \
-            synthesise_slab<T>(*plan, slab, of(out), Columns<T>::read(activation->scale + first, slab.valid),         \
-                               Columns<T>::read(activation->shift + first, slab.valid), true);                        \
+            const auto slab = of(z);                                                                                  \
+            synthesise_slab(*plan, slab, of(out), C::read(activation->scale + first, slab.valid),                     \
+                            C::read(activation->shift + first, slab.valid), true);                                    \
         });                                                                                                           \
     }                                                                                                                 \
-    extern "C" void shd_activate_gradient_##NAME(const Plan<T>* plan, const Activation<T>* activation, const T* z,    \
-                                                 const T* given, T* out, int64_t columns, int threads) {              \
+    extern "C" void shd_activate_gradient_##NAME(const Plan<T>* plan, const Activation<Word<T>>* activation,          \
+                                                 const T* z, const Word<T>* given, T* out, int64_t columns,           \
+                                                 int threads) {                                                       \
         for_slabs<T>(columns, threads, [=](int64_t first, auto of) {                                                  \
-            activation_gradient_slab<T>(*plan, *activation, of(z), of(given), of(out), first);                        \
+            activation_gradient_slab(*plan, *activation, of(z), of(given), of(out), first);                           \
         });                                                                                                           \
     }                                                                                                                 \
-    extern "C" void shd_turn_##NAME(const Plan<T>* plan, const Activation<T>* activation, const T* z, T* out,         \
+    extern "C" void shd_turn_##NAME(const Plan<T>* plan, const Activation<Word<T>>* activation, const T* z, T* out,   \
                                     int64_t columns, int threads) {                                                   \
         for_slabs<T>(columns, threads,                                                                                \
-                     [=](int64_t first, auto of) { turn_slab<T>(*plan, *activation, of(z), of(out), first); });       \
+                     [=](int64_t first, auto of) { turn_slab(*plan, *activation, of(z), of(out), first); });          \
     }                                                                                                                 \
-    extern "C" void shd_turn_gradient_##NAME(const Plan<T>* plan, const Activation<T>* activation, const T* z,        \
+    extern "C" void shd_turn_gradient_##NAME(const Plan<T>* plan, const Activation<Word<T>>* activation, const T* z,  \
                                              const T* given, T* out, int64_t columns, int threads) {                  \
         for_slabs<T>(columns, threads, [=](int64_t first, auto of) {                                                  \
-            turn_gradient_slab<T>(*plan, *activation, of(z), of(given), of(out), first);                              \
+            turn_gradient_slab(*plan, *activation, of(z), of(given), of(out), first);                                 \
         });                                                                                                           \
     }                                                                                                                 \
-    extern "C" void shd_mix_##NAME(const Mix<T>* mix, T* out, const T* mask, const T* modes, double* voxel_power,     \
-                                   double* channel_power, double* channel_total, int threads) {                       \
+    extern "C" void shd_mix_##NAME(const Mix<T>* mix, T* out, const Word<T>* mask, const Word<T>* modes,              \
+                                   double* voxel_power, double* channel_power, double* channel_total, int threads) {  \
         with_lanes<T>(mix->outputs, [&](auto lanes) {                                                                 \
             mix_all<decltype(lanes)>(*mix, out, mask, modes, voxel_power, channel_power, channel_total, threads);     \
         });                                                                                                           \
     }                                                                                                                 \
     extern "C" void shd_mix_gradient_##NAME(const Mix<T>* mix, const OutputGradient<T>* given, T* const* source,      \
-                                            T* weight, int threads) {                                                 \
-        with_lanes<T>(mix->outputs,                                                                                   \
-                      [&](auto lanes) { differentiate<decltype(lanes)>(*mix, *given, source, weight, threads); });    \
+                                            Word<T>* weight, int threads) {                                           \
+        with_lanes<Word<T>>(mix->outputs,                                                                             \
+                            [&](auto lanes) { differentiate<decltype(lanes)>(*mix, *given, source, weight, threads); }); \
     }                                                                                                                 \
     extern "C" void shd_pool_##NAME(const Pooling<T>* pooling, const T* fine, T* coarse, int threads) {               \
         pool<T>(*pooling, fine, coarse, threads);                                                                     \
@@ -151,5 +161,12 @@ void spread(const Pooling<T>& pooling, const T* coarse, T* fine, int threads) {
         spread<T>(*pooling, coarse, fine, threads);                                                                   \
     }
 
+SHD_EXPORT_TRANSFORMS(float, float, float32_float32)
+SHD_EXPORT_TRANSFORMS(double, double, float64_float64)
 SHD_EXPORT(float, float32)
 SHD_EXPORT(double, float64)
+#if SHD_BFLOAT16
+SHD_EXPORT_TRANSFORMS(float, bfloat16, float32_bfloat16)
+SHD_EXPORT_TRANSFORMS(bfloat16, bfloat16, bfloat16_bfloat16)
+SHD_EXPORT(bfloat16, bfloat16)
+#endif

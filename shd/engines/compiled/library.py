@@ -1,20 +1,31 @@
-"""The kernels as functions of tensors: contiguous, on the CPU, float32 or float64."""
+"""The kernels as functions of tensors: contiguous, on the CPU, float32, float64, or float32 stored as bfloat16.
+
+bfloat16 is how an engine's representations may be stored, where the processor multiplies it; weights, statistics,
+scale, shift and fields on the vertices are float32 then.
+"""
 
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from shd.engines.compiled.build import BuildError, library_path
 from shd.engines.compiled.plan import Plan
 
-__all__ = ["DTYPES", "Kernels", "MixArguments", "OutputGradients", "kernels"]
+__all__ = ["DTYPES", "Kernels", "MixArguments", "OutputGradients", "arithmetic", "kernels"]
 
-DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
+DTYPES = (torch.float32, torch.float64)
+"""Of fields on the vertices."""
+
+
+
+def arithmetic(dtype: torch.dtype) -> torch.dtype:
+    """Return what is computed with where representations are stored as `dtype`."""
+    return torch.float32 if dtype == torch.bfloat16 else dtype
+
 
 _Address = ctypes.c_void_p
 _Count = ctypes.c_int64
@@ -89,48 +100,59 @@ def _address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
 class Kernels:
     """The functions of engine.cpp."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
 
+    @property
+    def bfloat16(self) -> bool:
+        """Whether the processor multiplies bfloat16."""
+        return hasattr(self._library, "shd_mix_bfloat16")
+
     def _call(self, name: str, dtype: torch.dtype, *arguments: object) -> None:
-        function = getattr(self._library, f"shd_{name}_{str(dtype).removeprefix('torch.')}")
+        function = getattr(self._library, f"shd_{name}_{_name(dtype)}")
         function.restype = None
         function(*arguments, ctypes.c_int(torch.get_num_threads()))
 
-    def _transform(self, name: str, plan: Plan, *arrays: Tensor, activation: _Activation | None = None) -> None:
-        """Call a function of sphere.h; all arrays have the same columns."""
+    def _transform(
+        self, name: str, plan: Plan, like: Tensor, *arrays: Tensor, activation: _Activation | None = None
+    ) -> None:
+        """Call a function of sphere.h for representations stored `like` that; all arrays have the same columns."""
         extra = () if activation is None else (ctypes.byref(activation),)
         addresses = (_Address(array.data_ptr()) for array in arrays)
         columns = _Count(arrays[0][0].numel())
-        self._call(name, arrays[0].dtype, ctypes.byref(plan.structure), *extra, *addresses, columns)
+        self._call(name, like.dtype, ctypes.byref(plan.structure), *extra, *addresses, columns)
 
-    def analyse(self, plan: Plan, x: Tensor) -> Tensor:
-        """Return diag(blocks)·Qᵀ x, (row, …) for x (vertex, …)."""
-        out = x.new_empty(plan.eigenvectors, *x.shape[1:])
-        self._transform("analyse", plan, x, out)
+    def analyse(self, plan: Plan, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return diag(blocks)·Qᵀ x, (row, …) for x (vertex, …), stored as `dtype`."""
+        out = x.new_empty(plan.eigenvectors, *x.shape[1:], dtype=dtype)
+        self._transform(f"analyse_{_name(x.dtype)}", plan, out, x, out)
         return out
 
-    def synthesise(self, plan: Plan, z: Tensor) -> Tensor:
-        """Return Q·diag(blocks)ᵀ z."""
-        out = z.new_empty(plan.vertices, *z.shape[1:])
-        self._transform("synthesise", plan, z, out)
+    def synthesise(self, plan: Plan, z: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return Q·diag(blocks)ᵀ z, stored as `dtype`."""
+        out = z.new_empty(plan.vertices, *z.shape[1:], dtype=dtype)
+        self._transform(f"synthesise_{_name(dtype)}", plan, z, z, out)
         return out
 
     def activate(self, plan: Plan, z: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Return y = max(scale·U z + shift, 0) with one scale and shift a column."""
-        out = z.new_empty(plan.vertices, *z.shape[1:])
+        out = scale.new_empty(plan.vertices, *z.shape[1:])
         activation = _Activation(scale.data_ptr(), shift.data_ptr(), None, None)
-        self._transform("activate", plan, z, out, activation=activation)
+        self._transform("activate", plan, z, z, out, activation=activation)
         return out
 
     def turn(self, plan: Plan, z: Tensor, scale: Tensor, shift: Tensor, in_place: bool) -> Tensor:
         """Return Uᵀ max(scale·U z + shift, 0); in place of z where nobody needs it any more."""
         out = z if in_place else torch.empty_like(z)
         activation = _Activation(scale.data_ptr(), shift.data_ptr(), None, None)
-        self._transform("turn", plan, z, out, activation=activation)
+        self._transform("turn", plan, z, z, out, activation=activation)
         return out
 
     def activation_gradient(
@@ -139,20 +161,20 @@ class Kernels:
         """Return the gradients by z, scale and shift of what `name` ("activate" or "turn") returns."""
         out, by_scale, by_shift = torch.empty_like(z), torch.empty_like(scale), torch.empty_like(scale)
         activation = _Activation(*(tensor.data_ptr() for tensor in (scale, shift, by_scale, by_shift)))
-        self._transform(f"{name}_gradient", plan, z, given, out, activation=activation)
+        self._transform(f"{name}_gradient", plan, z, z, given, out, activation=activation)
         return out, by_scale, by_shift
 
     def mix(self, arguments: MixArguments, mask: Tensor | None, modes: Tensor) -> tuple[Tensor, ...]:
         """Return the mixed field, and with `mask` (voxel) its voxel power, channel power and channel total."""
-        weight = arguments.weight
+        weight, like = arguments.weight, arguments.sources[0]
         outputs = weight.shape[-1]
-        out = weight.new_empty(len(arguments.polynomials), *arguments.grid, outputs)
+        out = like.new_empty(len(arguments.polynomials), *arguments.grid, outputs)
         sums: list[Tensor] = []
         if mask is not None:
             sums = [torch.zeros(count, dtype=torch.float64) for count in (mask.numel(), outputs, outputs)]
         addresses: list[_Address | None] = [_Address(tensor.data_ptr()) for tensor in sums] or [None] * 3
         self._call(
-            "mix", weight.dtype, ctypes.byref(arguments.structure()), _Address(out.data_ptr()),
+            "mix", like.dtype, ctypes.byref(arguments.structure()), _Address(out.data_ptr()),
             _Address(_address(mask)), _Address(modes.data_ptr()), *addresses,
         )  # fmt: skip
         return out, *(total.to(weight.dtype) for total in sums)
@@ -164,7 +186,7 @@ class Kernels:
         weight = arguments.weight
         vertices = len(arguments.polynomials)
         sources = [
-            weight.new_empty(vertices, *arguments.grid, source.shape[-1]) if want else None
+            source.new_empty(vertices, *arguments.grid, source.shape[-1]) if want else None
             for source, want in zip(arguments.sources, wanted, strict=True)
         ]
         result = torch.empty_like(weight)
@@ -174,11 +196,10 @@ class Kernels:
         )  # fmt: skip
         pointers = (_Address * 2)(*map(_address, sources))
         self._call(
-            "mix_gradient", weight.dtype, ctypes.byref(arguments.structure()), ctypes.byref(structure), pointers,
+            "mix_gradient", given.output.dtype, ctypes.byref(arguments.structure()), ctypes.byref(structure), pointers,
             _Address(result.data_ptr()),
         )  # fmt: skip
         return sources, result
-
 
     def pool(self, fine: Tensor, weight: Tensor) -> Tensor:
         """Return weight·Σ over the 2×2×2 voxels (or the one) that fall on each voxel of `weight` (batch, x, y, z)."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from shd.engines.compiled.library import MixArguments, OutputGradients, kernels
+from shd.engines.compiled.library import MixArguments, OutputGradients, arithmetic, kernels
 from shd.engines.compiled.plan import Plan
 
 __all__ = ["Activate", "Analyse", "Mix", "Pool", "Synthesise", "Turn"]
@@ -15,31 +15,31 @@ __all__ = ["Activate", "Analyse", "Mix", "Pool", "Synthesise", "Turn"]
 
 
 class Analyse(torch.autograd.Function):
-    """z = diag(blocks)·Qᵀ x."""
+    """z = diag(blocks)·Qᵀ x, stored as `dtype`, or as x is."""
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, x: Tensor) -> Tensor:
-        ctx.plan = plan
-        return kernels().analyse(plan, x.contiguous())
+    def forward(ctx: Any, plan: Plan, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        ctx.plan, ctx.dtype = plan, x.dtype
+        return kernels().analyse(plan, x.contiguous(), dtype or x.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
-        return None, kernels().synthesise(ctx.plan, gradient.contiguous())
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
+        return None, kernels().synthesise(ctx.plan, gradient.contiguous(), ctx.dtype), None
 
 
 class Synthesise(torch.autograd.Function):
-    """y = Q·diag(blocks)ᵀ z."""
+    """y = Q·diag(blocks)ᵀ z, stored as `dtype`, or as z is."""
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, z: Tensor) -> Tensor:
-        ctx.plan = plan
-        return kernels().synthesise(plan, z.contiguous())
+    def forward(ctx: Any, plan: Plan, z: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        ctx.plan, ctx.dtype = plan, z.dtype
+        return kernels().synthesise(plan, z.contiguous(), dtype or z.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
-        return None, kernels().analyse(ctx.plan, gradient.contiguous())
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
+        return None, kernels().analyse(ctx.plan, gradient.contiguous(), ctx.dtype), None
 
 
 class Activate(torch.autograd.Function):
@@ -100,7 +100,7 @@ class Mix(torch.autograd.Function):
         if any(part is not None for part in by_statistics):
             shapes = (mask.numel(), out.shape[-1], out.shape[-1])
             whole = (
-                out.new_zeros(shape) if part is None else part.to(out.dtype).contiguous()
+                weight.new_zeros(shape) if part is None else part.to(weight.dtype).contiguous()
                 for part, shape in zip(by_statistics, shapes, strict=True)
             )
             statistics = next(whole), next(whole), next(whole)
@@ -116,7 +116,8 @@ class Mix(torch.autograd.Function):
 
 def _gathered(gradient: Tensor, source: Tensor) -> Tensor:
     """Return the gradient of a source whose voxels were copied to 2×2×2: the sum over them."""
-    return kernels().pool(gradient, gradient.new_ones(source.shape[1:5]))
+    ones = gradient.new_ones(source.shape[1:5], dtype=arithmetic(gradient.dtype))
+    return kernels().pool(gradient, ones)
 
 
 class Pool(torch.autograd.Function):

@@ -4,15 +4,18 @@ import ctypes
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from jaxtyping import Float
-from numpy.typing import DTypeLike
 
 from shd.graphs.symmetry import Orbit
 
-__all__ = ["PANEL_ROWS", "CPlan", "Plan", "make_plan"]
+__all__ = ["NUMPY", "PANEL_ROWS", "CPlan", "Plan", "make_plan"]
 
 PANEL_ROWS = 6
 """WIDE_ROWS of vectors.h."""
+
+NUMPY = {torch.float32: np.float32, torch.float64: np.float64, torch.bfloat16: np.float32}
+"""What numbers are computed with that are stored as the given type."""
 
 _INTEGERS = ("orbit_start", "orbit_vertex", "orbit_coordinate", "orbit_matrix_start")
 _EDGES = ("block_in", "block_out", "analysis_start", "synthesis_start")
@@ -22,7 +25,7 @@ class CPlan(ctypes.Structure):
     """struct Plan of sphere.h."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("vertices", "eigenvectors", "orbits", "blocks")),
+        *((name, ctypes.c_int64) for name in ("vertices", "eigenvectors", "coordinates", "orbits", "blocks")),
         *((name, ctypes.c_void_p) for name in (*_INTEGERS, "orbit_matrix", *_EDGES, "analysis", "synthesis")),
     ]
 
@@ -37,37 +40,60 @@ class Plan:
     arrays: dict[str, np.ndarray] = field(repr=False)
 
 
-def _panels(matrix: Float[np.ndarray, "row depth"]) -> Float[np.ndarray, " packed"]:
-    """Return the matrix in panels of PANEL_ROWS rows, (panel, depth, row), filled up with zero rows."""
+def _together(dtype: torch.dtype) -> int:
+    """Return how many terms of a product the kernels take at a time."""
+    return 2 if dtype == torch.bfloat16 else 1
+
+
+def _filled_up(count: int, unit: int) -> int:
+    return -(-count // unit) * unit
+
+
+def _panels(matrix: Float[np.ndarray, "row depth"], together: int) -> Float[np.ndarray, " packed"]:
+    """Return the matrix in panels, (panel, depth, row, `together` of the depth), filled up with zeros."""
     rows, depth = matrix.shape
-    whole = np.zeros((-(-rows // PANEL_ROWS) * PANEL_ROWS, depth))
-    whole[:rows] = matrix
-    return whole.reshape(len(whole) // PANEL_ROWS, PANEL_ROWS, depth).swapaxes(1, 2).ravel()
+    whole = np.zeros((_filled_up(rows, PANEL_ROWS), _filled_up(depth, together)))
+    whole[:rows, :depth] = matrix
+    parts = whole.reshape(len(whole) // PANEL_ROWS, PANEL_ROWS, whole.shape[1] // together, together)
+    return parts.swapaxes(1, 2).ravel()
+
+
+def _stored(numbers: Float[np.ndarray, " packed"], dtype: torch.dtype) -> np.ndarray:
+    """Return the numbers as the kernels read them; numpy knows no bfloat16, so its bits."""
+    stored = torch.from_numpy(numbers).to(dtype)
+    return (stored.view(torch.int16) if dtype == torch.bfloat16 else stored).numpy()
 
 
 def make_plan(
-    orbits: tuple[Orbit, ...], blocks: tuple[Float[np.ndarray, "_eigenvector _coordinate"], ...], dtype: DTypeLike
+    orbits: tuple[Orbit, ...], blocks: tuple[Float[np.ndarray, "_eigenvector _coordinate"], ...], dtype: torch.dtype
 ) -> Plan:
-    """Return the tables of x ↦ diag(blocks)·Qᵀ x, Q given by the orbits; its adjoint uses the same tables."""
-    sizes = [len(orbit.vertices) for orbit in orbits]
+    """Return the tables of x ↦ diag(blocks)·Qᵀ x, Q given by the orbits; its adjoint uses the same tables.
+
+    Where products take several terms at a time, each block's coordinates are filled up to a multiple of those.
+    """
+    sizes, together = [len(orbit.vertices) for orbit in orbits], _together(dtype)
+    widths = [block.shape[1] for block in blocks]
+    padded = [_filled_up(width, together) for width in widths]
+    begin = np.cumsum([0, *padded])
+    place = np.concatenate([start + np.arange(width) for start, width in zip(begin[:-1], widths, strict=True)])
     arrays = {
         "orbit_start": np.cumsum([0, *sizes]),
         "orbit_vertex": np.concatenate([orbit.vertices for orbit in orbits]),
-        "orbit_coordinate": np.concatenate([orbit.coordinates for orbit in orbits]),
+        "orbit_coordinate": place[np.concatenate([orbit.coordinates for orbit in orbits])],
         "orbit_matrix_start": np.cumsum([0, *(size * size for size in sizes)]),
-        "orbit_matrix": np.concatenate([orbit.matrix.ravel() for orbit in orbits]).astype(dtype),
-        "block_in": np.cumsum([0, *(block.shape[1] for block in blocks)]),
+        "orbit_matrix": np.concatenate([orbit.matrix.ravel() for orbit in orbits]).astype(NUMPY[dtype]),
+        "block_in": begin,
         "block_out": np.cumsum([0, *(block.shape[0] for block in blocks)]),
     }
     for name, packed in (
-        ("analysis", [_panels(block) for block in blocks]),
-        ("synthesis", [_panels(block.T) for block in blocks]),
+        ("analysis", [_panels(block, together) for block in blocks]),
+        ("synthesis", [_panels(block.T, together) for block in blocks]),
     ):
-        arrays[f"{name}_start"] = np.cumsum([0, *(len(part) for part in packed)])
-        arrays[name] = np.concatenate(packed).astype(dtype)
+        arrays[f"{name}_start"] = np.cumsum([0, *(len(part) // together for part in packed)])
+        arrays[name] = _stored(np.concatenate(packed), dtype)
     for name in (*_INTEGERS, *_EDGES):
         arrays[name] = np.ascontiguousarray(arrays[name], dtype=np.int64)
-    vertices, eigenvectors = int(arrays["block_in"][-1]), int(arrays["block_out"][-1])
+    vertices, eigenvectors = sum(sizes), int(arrays["block_out"][-1])
     pointers = {name: array.ctypes.data for name, array in arrays.items()}
-    structure = CPlan(vertices, eigenvectors, len(orbits), len(blocks), **pointers)
+    structure = CPlan(vertices, eigenvectors, int(begin[-1]), len(orbits), len(blocks), **pointers)
     return Plan(vertices, eigenvectors, structure, arrays)

@@ -10,10 +10,10 @@ namespace shd {
 template <class T>
 struct Pooling {
     int64_t vertices, batch, x, y, z, channels, side;  // of the coarse field
-    const T* weight;                                             // (batch, x, y, z)
+    const Word<T>* weight;                                       // (batch, x, y, z)
     int64_t planes() const { return vertices * batch * x; }
     int64_t fine_line() const { return side * z * channels; }
-    const T* weights(int64_t plane, int64_t row) const { return weight + ((plane % (batch * x)) * y + row) * z; }
+    const Word<T>* weights(int64_t plane, int64_t row) const { return weight + ((plane % (batch * x)) * y + row) * z; }
     // Offset in the fine field of the i-th of side² lines that fall on line `row` of coarse plane (vertex, batch, x).
     int64_t fine(int64_t plane, int64_t row, int64_t i) const {
         return ((side * plane + i / side) * side * y + side * row + i % side) * fine_line();
@@ -22,18 +22,18 @@ struct Pooling {
 
 template <class T>
 void pool_plane(const Pooling<T>& p, const T* fine, T* coarse, int64_t plane) {
-    using S = Simd<T>;
+    using S = Simd<Word<T>>;
     const int64_t count = p.fine_line(), c = p.channels;
-    T* sum = scratch<T, 11>(count + SLACK);
+    Word<T>* sum = scratch<Word<T>, 11>(count + SLACK);
     for (int64_t y = 0; y < p.y; ++y) {
-        std::memset(sum, 0, count * sizeof(T));
+        std::memset(sum, 0, count * sizeof(Word<T>));
         for (int64_t i = 0; i < p.side * p.side; ++i) {
             const T* line = fine + p.fine(plane, y, i);
             for (int64_t j = 0; j < count; j += S::lanes)
                 S::store(sum + j, S::load(sum + j) + load_partial<S>(line + j, count - j));
         }
         T* target = coarse + (plane * p.y + y) * p.z * c;
-        const T* weight = p.weights(plane, y);
+        const Word<T>* weight = p.weights(plane, y);
         for (int64_t z = 0; z < p.z; ++z) {
             const typename S::type factor = S::fill(weight[z]);
             for (int64_t j = 0; j < c; j += S::lanes) {
@@ -47,16 +47,16 @@ void pool_plane(const Pooling<T>& p, const T* fine, T* coarse, int64_t plane) {
 
 template <class T>
 void spread_plane(const Pooling<T>& p, const T* coarse, T* fine, int64_t plane) {
-    using S = Simd<T>;
+    using S = Simd<Word<T>>;
     const int64_t count = p.fine_line(), c = p.channels;
     T* line = scratch<T, 11>(count + SLACK);
     for (int64_t y = 0; y < p.y; ++y) {
         const T* source = coarse + (plane * p.y + y) * p.z * c;
-        const T* weight = p.weights(plane, y);
+        const Word<T>* weight = p.weights(plane, y);
         for (int64_t z = 0; z < p.side * p.z; ++z) {
             const typename S::type factor = S::fill(weight[z / p.side]);
             for (int64_t j = 0; j < c; j += S::lanes)  // what is written beyond the channels is written over
-                S::store(line + z * c + j, factor * load_partial<S>(source + z / p.side * c + j, c - j));
+                put<S>(line + z * c + j, factor * load_partial<S>(source + z / p.side * c + j, c - j));
         }
         for (int64_t i = 0; i < p.side * p.side; ++i)
             std::memcpy(fine + p.fine(plane, y, i), line, count * sizeof(T));

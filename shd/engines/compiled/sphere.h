@@ -12,20 +12,22 @@ namespace shd {
 
 // Laid out by plan.py. Orbits: `members` vertices each, a members × members matrix to their adapted coordinates.
 // Blocks: coordinates `block_in[b]…` to eigenvectors `block_out[b]…`; matrices packed for either direction in panels of
-// WIDE_ROWS rows.
+// WIDE_ROWS rows, words of the numbers of as many columns as products take at a time. Every block's coordinates begin with
+// a word: some coordinates are nobody's, and zero.
 template <class T>
 struct Plan {
-    int64_t vertices, eigenvectors, orbits, blocks;
+    typedef Word<T> F;
+    int64_t vertices, eigenvectors, coordinates, orbits, blocks;
     const int64_t *orbit_start, *orbit_vertex, *orbit_coordinate, *orbit_matrix_start;
-    const T* orbit_matrix;
+    const F* orbit_matrix;
     const int64_t *block_in, *block_out, *analysis_start, *synthesis_start;
-    const T *analysis, *synthesis;
+    const F *analysis, *synthesis;
 };
 
-// c[i][:] = Σ_k a[k][i]·b[k][:] for a panel of WIDE_ROWS rows, `valid` of which are kept.
-template <class T>
-inline void panel(const T* a, const T* b, int64_t depth, T* c, int64_t stride, int64_t valid) {
-    using S = Simd<T>;
+// c[i][:] = Σ_k a[k][i]·b[k][:] for a panel of WIDE_ROWS rows, `valid` of which are kept; a and b in `depth` words of T.
+template <class T, class OUT>
+inline void panel(const Word<T>* a, const Word<T>* b, int64_t depth, OUT* c, int64_t stride, int64_t valid) {
+    using S = Simd<Word<T>>;
     constexpr int L = S::lanes, W = WIDE * L;
     typename S::type sum[WIDE_ROWS][WIDE] = {};
     for (int64_t k = 0; k < depth; ++k) {
@@ -36,11 +38,11 @@ inline void panel(const T* a, const T* b, int64_t depth, T* c, int64_t stride, i
         for (int i = 0; i < WIDE_ROWS; ++i) {
             const typename S::type factor = S::fill(a[k * WIDE_ROWS + i]);
 #pragma GCC unroll 4
-            for (int v = 0; v < WIDE; ++v) sum[i][v] += factor * row[v];
+            for (int v = 0; v < WIDE; ++v) sum[i][v] = add_product<T>(sum[i][v], factor, row[v]);
         }
     }
     for (int64_t i = 0; i < valid; ++i)
-        for (int v = 0; v < WIDE; ++v) S::store(c + i * stride + v * L, sum[i][v]);
+        for (int v = 0; v < WIDE; ++v) put<S>(c + i * stride + v * L, sum[i][v]);
 }
 
 // The adapted coordinates of one orbit (forward), or its vertices (backward), for one vector of columns.
@@ -69,13 +71,17 @@ inline void turn_orbit(int64_t size, const T* matrix, const typename Simd<T>::ty
 // A slab of columns of an array (row, column): `data` points at its first column.
 template <class T>
 struct Slab {
-    static constexpr int64_t width = WIDE * Simd<T>::lanes;
+    static constexpr int64_t width = WIDE * Simd<Word<T>>::lanes;
     T* data;
     int64_t stride, valid;  // elements from row to row; columns that exist
     T* row(int64_t i) const { return data + i * stride; }
-    // Ask for row i of the slab `ahead` columns further on.
-    void expect(int64_t i, int64_t ahead) const { prefetch(row(i) + ahead, width); }
-    void expect_to_write(int64_t i) const { prefetch_to_write(row(i), valid); }
+    // Ask for row i of the slab `width` columns further on.
+    void expect_next(int64_t i) const {
+        if (stride > 2 * width) prefetch(row(i) + width, width);
+    }
+    void expect_to_write(int64_t i) const {
+        if (stride > 2 * width) prefetch_to_write(row(i), valid);
+    }
 };
 
 // A slab of a thread's own, all of whose columns exist.
@@ -85,152 +91,258 @@ Slab<T> own_slab(int64_t rows) {
     return {scratch<T, PURPOSE>((rows + 8) * W), W, W};
 }
 
-// out = diag(blocks)·Qᵀ x.
+// The orbits' part of the transforms, for one vector of columns.
 template <class T>
-void analyse_slab(const Plan<T>& plan, Slab<T> x, Slab<T> out) {
-    using S = Simd<T>;
-    constexpr int L = S::lanes;
-    constexpr int64_t W = Slab<T>::width;
-    const Slab<T> adapted = own_slab<T, 0>(plan.vertices);
-    for (int64_t o = 0; o < plan.orbits; ++o) {
-        const int64_t start = plan.orbit_start[o], size = plan.orbit_start[o + 1] - start;
-        const T* matrix = plan.orbit_matrix + plan.orbit_matrix_start[o];
-        for (int v = 0; v < WIDE; ++v) {
-            typename S::type value[8], sum[8];
-            for (int64_t i = 0; i < size; ++i)
-                value[i] = load_partial<S>(x.row(plan.orbit_vertex[start + i]) + v * L, x.valid - v * L);
-            turn_orbit<T, true>(size, matrix, value, sum);
-            for (int64_t j = 0; j < size; ++j) S::store(adapted.row(plan.orbit_coordinate[start + j]) + v * L, sum[j]);
+struct OrbitOf {
+    typedef Word<T> F;
+    using S = Simd<F>;
+    typedef typename S::type Vector;
+    const int64_t *vertex, *coordinate;
+    const F* matrix;
+    int64_t size;
+
+    OrbitOf(const Plan<T>& plan, int64_t o)
+        : vertex(plan.orbit_vertex + plan.orbit_start[o]), coordinate(plan.orbit_coordinate + plan.orbit_start[o]),
+          matrix(plan.orbit_matrix + plan.orbit_matrix_start[o]), size(plan.orbit_start[o + 1] - plan.orbit_start[o]) {}
+
+    // Vertices from their adapted coordinates.
+    void from_adapted(const Slab<F>& adapted, int v, Vector (&found)[8]) const {
+        Vector value[8];
+        for (int64_t j = 0; j < size; ++j) value[j] = S::load(adapted.row(coordinate[j]) + v * S::lanes);
+        turn_orbit<F, false>(size, matrix, value, found);
+    }
+    // Adapted coordinates, in words of T, from the vertices.
+    void to_adapted(const Vector (&value)[8], const Slab<F>& packed, int v) const {
+        Vector found[8];
+        turn_orbit<F, true>(size, matrix, value, found);
+        for (int64_t j = 0; j < size; ++j) {
+            F* row = packed.row(coordinate[j] / Stored<T>::packed) + v * S::lanes;
+            if constexpr (Stored<T>::packed == 1) {
+                S::store(row, found[j]);
+            } else {
+                put_half(row, coordinate[j] % 2, found[j]);
+            }
         }
     }
+    template <class V>
+    void read(const Slab<V>& x, int v, Vector (&value)[8]) const {
+        for (int64_t i = 0; i < size; ++i)
+            value[i] = load_partial<S>(x.row(vertex[i]) + v * S::lanes, x.valid - v * S::lanes);
+    }
+};
+
+// Do `work(orbit, v)` for every orbit and each vector of a slab.
+template <class T, class WORK>
+inline void for_orbits(const Plan<T>& plan, WORK work) {
+    for (int64_t o = 0; o < plan.orbits; ++o) {
+        const OrbitOf<T> orbit(plan, o);
+        for (int v = 0; v < WIDE; ++v) work(orbit, v);
+    }
+}
+
+// Space for adapted coordinates in words of T; those that are nobody's are zero.
+template <class T, int PURPOSE>
+Slab<Word<T>> packed_slab(const Plan<T>& plan) {
+    const Slab<Word<T>> packed = own_slab<Word<T>, PURPOSE>(whole_words<T>(plan.coordinates));
+    if (Stored<T>::packed > 1)
+        for (int64_t b = 0; b < plan.blocks; ++b)
+            if (plan.block_in[b + 1] > plan.block_in[b])
+                std::memset(packed.row(plan.block_in[b + 1] / 2 - 1), 0, packed.width * sizeof(Word<T>));
+    return packed;
+}
+
+// Eigenvectors' coefficients from adapted coordinates. `ahead`: what will be read next, and is asked for meanwhile.
+template <class T, class V>
+void analyse_blocks(const Plan<T>& plan, const Slab<Word<T>>& packed, const Slab<T>& out, const Slab<V>& ahead) {
+    constexpr int64_t W = Slab<T>::width;
     T tile[WIDE_ROWS * W];
     for (int64_t b = 0; b < plan.blocks; ++b) {
-        const int64_t depth = plan.block_in[b + 1] - plan.block_in[b];
-        const T* matrix = plan.analysis + plan.analysis_start[b];
+        const int64_t depth = (plan.block_in[b + 1] - plan.block_in[b]) / Stored<T>::packed;
+        const Word<T>* from = packed.row(plan.block_in[b] / Stored<T>::packed);
+        const Word<T>* matrix = plan.analysis + plan.analysis_start[b];
         for (int64_t row = plan.block_out[b], i = 0; row < plan.block_out[b + 1]; row += WIDE_ROWS, i += WIDE_ROWS) {
             const int64_t kept = std::min<int64_t>(WIDE_ROWS, plan.block_out[b + 1] - row);
             for (int64_t r = row; r < row + kept; ++r) {
                 out.expect_to_write(r);
-                if (x.stride > 2 * W && r < plan.vertices) x.expect(r, W);
+                if (r < plan.vertices) ahead.expect_next(r);
             }
             if (out.valid == W) {
-                panel(matrix + i * depth, adapted.row(plan.block_in[b]), depth, out.row(row), out.stride, kept);
+                panel<T>(matrix + i * depth, from, depth, out.row(row), out.stride, kept);
             } else {
-                panel(matrix + i * depth, adapted.row(plan.block_in[b]), depth, tile, W, kept);
-                for (int64_t r = 0; r < kept; ++r)
-                    std::memcpy(out.row(row + r), tile + r * W, out.valid * sizeof(T));
+                panel<T>(matrix + i * depth, from, depth, tile, W, kept);
+                for (int64_t r = 0; r < kept; ++r) std::memcpy(out.row(row + r), tile + r * W, out.valid * sizeof(T));
             }
         }
     }
 }
 
-// One number a column of the slab for each of its vectors.
+// Coefficients of the eigenvectors `from` to `to` in words of T, zeros where columns do not exist.
 template <class T>
-struct Columns {
-    typename Simd<T>::type vector[WIDE];
-    static Columns filled(T value) {
-        Columns columns;
-        for (auto& v : columns.vector) v = Simd<T>::fill(value);
-        return columns;
+void pack_rows(const Slab<T>& z, int64_t from, int64_t to, const Slab<Word<T>>& packed) {
+    constexpr int64_t L = Simd<Word<T>>::lanes, W = Slab<T>::width;
+    if constexpr (Stored<T>::packed == 1) {
+        for (int64_t e = from; e < to; ++e) std::memcpy(packed.row(e - from), z.row(e), z.valid * sizeof(T));
+    } else {
+        T some[2][W] = {};
+        for (int64_t e = from; e < to; e += 2) {
+            const bool whole = z.valid == W && e + 1 < to;
+            if (!whole) {
+                std::memcpy(some[0], z.row(e), z.valid * sizeof(T));
+                if (e + 1 < to) std::memcpy(some[1], z.row(e + 1), z.valid * sizeof(T));
+                else std::memset(some[1], 0, sizeof(some[1]));
+            }
+            const T *even = whole ? z.row(e) : some[0], *odd = whole ? z.row(e + 1) : some[1];
+            for (int64_t j = 0; j < W; j += L) put_pairs(packed.row((e - from) / 2) + j, even + j, odd + j);
+        }
     }
-    static Columns read(const T* p, int64_t valid) {
-        Columns columns;
-        for (int v = 0; v < WIDE; ++v)
-            columns.vector[v] = load_partial<Simd<T>>(p + v * Simd<T>::lanes, valid - v * Simd<T>::lanes);
-        return columns;
-    }
-    void write(T* p, int64_t valid) const {
-        for (int v = 0; v < WIDE; ++v)
-            store_partial<Simd<T>>(p + v * Simd<T>::lanes, vector[v], valid - v * Simd<T>::lanes);
-    }
-};
+}
 
-// y = scale·(Q·diag(blocks)ᵀ z) + shift, cut off below zero where `rectify`.
-template <class T>
-void synthesise_slab(const Plan<T>& plan, Slab<T> z, Slab<T> out, const Columns<T>& scale, const Columns<T>& shift,
-                     bool rectify) {
-    using S = Simd<T>;
-    constexpr int L = S::lanes;
-    constexpr int64_t W = Slab<T>::width;
-    const Slab<T> spectrum = own_slab<T, 1>(plan.eigenvectors), adapted = own_slab<T, 2>(plan.vertices);
-    for (int64_t e = 0; e < plan.eigenvectors; ++e) std::memcpy(spectrum.row(e), z.row(e), z.valid * sizeof(T));
+// Adapted coordinates from the eigenvectors' coefficients; rows of `out` are asked for, to be written later.
+template <class T, class V>
+void synthesise_blocks(const Plan<T>& plan, const Slab<T>& z, const Slab<Word<T>>& adapted, const Slab<V>& out) {
+    int64_t most = 0;
+    for (int64_t b = 0; b < plan.blocks; ++b) most = std::max(most, plan.block_out[b + 1] - plan.block_out[b]);
+    const Slab<Word<T>> packed = own_slab<Word<T>, 1>(whole_words<T>(most));
     for (int64_t b = 0; b < plan.blocks; ++b) {
-        const int64_t depth = plan.block_out[b + 1] - plan.block_out[b];
-        const T* matrix = plan.synthesis + plan.synthesis_start[b];
+        pack_rows(z, plan.block_out[b], plan.block_out[b + 1], packed);
+        const int64_t depth = whole_words<T>(plan.block_out[b + 1] - plan.block_out[b]);
+        const Word<T>* matrix = plan.synthesis + plan.synthesis_start[b];
         for (int64_t row = plan.block_in[b], i = 0; row < plan.block_in[b + 1]; row += WIDE_ROWS, i += WIDE_ROWS) {
             const int64_t kept = std::min<int64_t>(WIDE_ROWS, plan.block_in[b + 1] - row);
             for (int64_t r = row; r < row + kept; ++r) {
-                if (out.stride > 2 * W) out.expect_to_write(r);
-                if (r < plan.eigenvectors) z.expect(r, W);
+                if (r < plan.vertices) out.expect_to_write(r);
+                if (r < plan.eigenvectors) z.expect_next(r);
             }
-            panel(matrix + i * depth, spectrum.row(plan.block_out[b]), depth, adapted.row(row), W, kept);
-        }
-    }
-    for (int64_t o = 0; o < plan.orbits; ++o) {
-        const int64_t start = plan.orbit_start[o], size = plan.orbit_start[o + 1] - start;
-        const T* matrix = plan.orbit_matrix + plan.orbit_matrix_start[o];
-        for (int v = 0; v < WIDE; ++v) {
-            typename S::type value[8], turned[8];
-            for (int64_t j = 0; j < size; ++j)
-                value[j] = S::load(adapted.row(plan.orbit_coordinate[start + j]) + v * L);
-            turn_orbit<T, false>(size, matrix, value, turned);
-            for (int64_t i = 0; i < size; ++i) {
-                typename S::type sum = turned[i] * scale.vector[v] + shift.vector[v];
-                if (rectify) sum = sum < S::fill(0) ? S::fill(0) : sum;  // NaN stays NaN
-                store_partial<S>(out.row(plan.orbit_vertex[start + i]) + v * L, sum, out.valid - v * L);
-            }
+            panel<T>(matrix + i * depth, packed.row(0), depth, adapted.row(row), adapted.stride, kept);
         }
     }
 }
 
+// out = diag(blocks)·Qᵀ x.
+template <class T, class V>
+void analyse_slab(const Plan<T>& plan, Slab<V> x, Slab<T> out) {
+    const Slab<Word<T>> packed = packed_slab<T, 0>(plan);
+    for_orbits(plan, [&](const OrbitOf<T>& orbit, int v) {
+        typename OrbitOf<T>::Vector value[8];
+        orbit.read(x, v, value);
+        orbit.to_adapted(value, packed, v);
+    });
+    analyse_blocks(plan, packed, out, x);
+}
+
+// One number a column of the slab for each of its vectors.
+template <class F>
+struct Columns {
+    typename Simd<F>::type vector[WIDE];
+    static Columns filled(F value) {
+        Columns columns;
+        for (auto& v : columns.vector) v = Simd<F>::fill(value);
+        return columns;
+    }
+    static Columns read(const F* p, int64_t valid) {
+        Columns columns;
+        for (int v = 0; v < WIDE; ++v)
+            columns.vector[v] = load_partial<Simd<F>>(p + v * Simd<F>::lanes, valid - v * Simd<F>::lanes);
+        return columns;
+    }
+    void write(F* p, int64_t valid) const {
+        for (int v = 0; v < WIDE; ++v)
+            store_partial<Simd<F>>(p + v * Simd<F>::lanes, vector[v], valid - v * Simd<F>::lanes);
+    }
+};
+
+template <class S>
+inline typename S::type rectified(const typename S::type& x) {
+    return x < S::fill(0) ? S::fill(0) : x;  // NaN stays NaN
+}
+
+// y = scale·(Q·diag(blocks)ᵀ z) + shift, cut off below zero where `rectify`.
+template <class T, class V>
+void synthesise_slab(const Plan<T>& plan, Slab<T> z, Slab<V> out, const Columns<Word<T>>& scale,
+                     const Columns<Word<T>>& shift, bool rectify) {
+    using S = Simd<Word<T>>;
+    const Slab<Word<T>> adapted = own_slab<Word<T>, 2>(plan.coordinates);
+    synthesise_blocks(plan, z, adapted, out);
+    for_orbits(plan, [&](const OrbitOf<T>& orbit, int v) {
+        typename S::type value[8];
+        orbit.from_adapted(adapted, v, value);
+        for (int64_t i = 0; i < orbit.size; ++i) {
+            typename S::type sum = value[i] * scale.vector[v] + shift.vector[v];
+            if (rectify) sum = rectified<S>(sum);
+            store_partial<S>(out.row(orbit.vertex[i]) + v * S::lanes, sum, out.valid - v * S::lanes);
+        }
+    });
+}
+
 // A network's activations max(scale·field + shift, 0) of fields given by coefficients, one scale and shift a column.
-template <class T>
+template <class F>
 struct Activation {
-    const T *scale, *shift;
-    T *scale_gradient, *shift_gradient;  // what the backward pass fills
+    const F *scale, *shift;
+    F *scale_gradient, *shift_gradient;  // what the backward pass fills
 };
 
 // Coefficients of the activations: back to the vertices, cut off, and again to coefficients. `out` may be `z`.
 template <class T>
-void turn_slab(const Plan<T>& plan, const Activation<T>& activation, Slab<T> z, Slab<T> out, int64_t first) {
-    const Slab<T> field = own_slab<T, 12>(plan.vertices);
-    synthesise_slab(plan, z, field, Columns<T>::read(activation.scale + first, z.valid),
-                    Columns<T>::read(activation.shift + first, z.valid), true);
-    analyse_slab(plan, field, out);
+void turn_slab(const Plan<T>& plan, const Activation<Word<T>>& activation, Slab<T> z, Slab<T> out, int64_t first) {
+    using S = Simd<Word<T>>;
+    const auto scale = Columns<Word<T>>::read(activation.scale + first, z.valid),
+               shift = Columns<Word<T>>::read(activation.shift + first, z.valid);
+    const Slab<Word<T>> adapted = own_slab<Word<T>, 2>(plan.coordinates), packed = packed_slab<T, 0>(plan);
+    synthesise_blocks(plan, z, adapted, adapted);
+    for_orbits(plan, [&](const OrbitOf<T>& orbit, int v) {
+        typename S::type value[8];
+        orbit.from_adapted(adapted, v, value);
+        for (int64_t i = 0; i < orbit.size; ++i)
+            value[i] = rectified<S>(value[i] * scale.vector[v] + shift.vector[v]);
+        orbit.to_adapted(value, packed, v);
+    });
+    analyse_blocks(plan, packed, out, adapted);
 }
 
-// The gradient of the activations with respect to z, scale and shift. `given`: ∂/∂activations on the vertices; the field
-// is made anew from z, which costs less than keeping it.
-template <class T>
-void activation_gradient_slab(const Plan<T>& plan, const Activation<T>& activation, Slab<T> z, Slab<T> given, Slab<T> out,
-                              int64_t first) {
-    using S = Simd<T>;
-    const Slab<T> field = own_slab<T, 12>(plan.vertices), gated = own_slab<T, 13>(plan.vertices);
-    synthesise_slab(plan, z, field, Columns<T>::filled(1), Columns<T>::filled(0), false);
-    const Columns<T> scale = Columns<T>::read(activation.scale + first, z.valid),
-                     shift = Columns<T>::read(activation.shift + first, z.valid);
-    Columns<T> by_scale = Columns<T>::filled(0), by_shift = Columns<T>::filled(0);
-    for (int64_t i = 0; i < plan.vertices; ++i)
-        for (int v = 0; v < WIDE; ++v) {
-            const typename S::type value = S::load(field.row(i) + v * S::lanes);
-            typename S::type gradient = load_partial<S>(given.row(i) + v * S::lanes, given.valid - v * S::lanes);
-            gradient = value * scale.vector[v] + shift.vector[v] > S::fill(0) ? gradient : S::fill(0);
-            by_shift.vector[v] += gradient;
-            by_scale.vector[v] += gradient * value;
-            S::store(gated.row(i) + v * S::lanes, gradient * scale.vector[v]);
+// The gradient of the activations with respect to z, scale and shift; the field is made anew from z, which costs less
+// than keeping it. given(orbit, v, values) writes ∂/∂activations at the orbit's vertices.
+template <class T, class GIVEN>
+void gate_slab(const Plan<T>& plan, const Activation<Word<T>>& activation, Slab<T> z, Slab<T> out, int64_t first,
+               GIVEN given) {
+    using S = Simd<Word<T>>;
+    using C = Columns<Word<T>>;
+    const C scale = C::read(activation.scale + first, z.valid), shift = C::read(activation.shift + first, z.valid);
+    C by_scale = C::filled(0), by_shift = C::filled(0);
+    const Slab<Word<T>> adapted = own_slab<Word<T>, 2>(plan.coordinates), packed = packed_slab<T, 0>(plan);
+    synthesise_blocks(plan, z, adapted, adapted);
+    for_orbits(plan, [&](const OrbitOf<T>& orbit, int v) {
+        typename S::type value[8], gradient[8];
+        orbit.from_adapted(adapted, v, value);
+        given(orbit, v, gradient);
+        for (int64_t i = 0; i < orbit.size; ++i) {
+            gradient[i] = value[i] * scale.vector[v] + shift.vector[v] > S::fill(0) ? gradient[i] : S::fill(0);
+            by_shift.vector[v] += gradient[i];
+            by_scale.vector[v] += gradient[i] * value[i];
+            gradient[i] *= scale.vector[v];
         }
-    analyse_slab(plan, gated, out);
+        orbit.to_adapted(gradient, packed, v);
+    });
+    analyse_blocks(plan, packed, out, adapted);
     by_scale.write(activation.scale_gradient + first, z.valid);
     by_shift.write(activation.shift_gradient + first, z.valid);
 }
 
+// `given`: ∂/∂activations on the vertices.
+template <class T>
+void activation_gradient_slab(const Plan<T>& plan, const Activation<Word<T>>& activation, Slab<T> z, Slab<Word<T>> given,
+                              Slab<T> out, int64_t first) {
+    gate_slab(plan, activation, z, out, first,
+              [&](const OrbitOf<T>& orbit, int v, auto& gradient) { orbit.read(given, v, gradient); });
+}
+
 // The same where ∂/∂activations is given by its gradient with respect to their coefficients.
 template <class T>
-void turn_gradient_slab(const Plan<T>& plan, const Activation<T>& activation, Slab<T> z, Slab<T> given, Slab<T> out,
+void turn_gradient_slab(const Plan<T>& plan, const Activation<Word<T>>& activation, Slab<T> z, Slab<T> given, Slab<T> out,
                         int64_t first) {
-    const Slab<T> on_vertices = own_slab<T, 14>(plan.vertices);
-    synthesise_slab(plan, given, on_vertices, Columns<T>::filled(1), Columns<T>::filled(0), false);
-    activation_gradient_slab(plan, activation, z, on_vertices, out, first);
+    const Slab<Word<T>> adapted = own_slab<Word<T>, 12>(plan.coordinates);
+    synthesise_blocks(plan, given, adapted, adapted);
+    gate_slab(plan, activation, z, out, first,
+              [&](const OrbitOf<T>& orbit, int v, auto& gradient) { orbit.from_adapted(adapted, v, gradient); });
 }
 
 }  // namespace shd
