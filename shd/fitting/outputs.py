@@ -1,6 +1,7 @@
 """The files of a result."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from shd.signal.response import Response
 
 __all__ = ["OutputFolder", "write_fit"]
 
+_WRITERS = 2
+
 
 def write_fit(
     folder: OutputFolder, scan: Scan, result: Fit, inputs: Mapping[str, Any], report: Report = silent
@@ -40,18 +43,25 @@ def write_fit(
     report(Progress("writing", 0.0))
     target = folder.partial
     describe = {r.tissue: _sidecar(result, r) for r in result.responses}
-    write_fod(target / "wm_fod.nii.gz", result.fod.wm, scan.affine, result.fod.mask, describe["wm"])
-    for tissue, volume in result.fod.isotropic.items():
-        write_scalar(target / f"{tissue}.nii.gz", volume, scan.affine, describe[tissue])
-    write_peaks(target / "peaks.nii.gz", result.peaks, scan.affine, describe["wm"])
-    mask = result.fod.mask.astype(np.float32)
-    write_image(target / "mask.nii.gz", [mask], mask.shape, scan.affine, {"Type": "Brain"})
-    for response in result.responses:
-        write_response(target / f"response_{response.tissue}.txt", response)
-    write_model(target / "model.safetensors", result.model, result.responses)
-    background = _mean_b0(scan)
-    title = f"shd {'fit' if result.settings else 'infer'}: {scan.name}"
-    fit_figure(target / "fit.png", background=background, fod=result.fod, history=result.history, title=title)
+    fod, mask = result.fod, result.fod.mask.astype(np.float32)
+    with ThreadPoolExecutor(_WRITERS) as pool:  # packing takes the time, and leaves Python free for the picture
+        images = [
+            pool.submit(write_fod, target / "wm_fod.nii.gz", fod.wm, scan.affine, fod.mask, describe["wm"]),
+            pool.submit(write_peaks, target / "peaks.nii.gz", result.peaks, scan.affine, describe["wm"]),
+            *(
+                pool.submit(write_scalar, target / f"{tissue}.nii.gz", volume, scan.affine, describe[tissue])
+                for tissue, volume in fod.isotropic.items()
+            ),
+            pool.submit(write_image, target / "mask.nii.gz", [mask], mask.shape, scan.affine, {"Type": "Brain"}),
+        ]
+        for response in result.responses:
+            write_response(target / f"response_{response.tissue}.txt", response)
+        write_model(target / "model.safetensors", result.model, result.responses)
+        background = _mean_b0(scan)
+        title = f"shd {'fit' if result.settings else 'infer'}: {scan.name}"
+        fit_figure(target / "fit.png", background=background, fod=fod, history=result.history, title=title)
+        for image in images:
+            image.result()
     write_json(target / "run.json", run_record(scan, result, inputs))
     return folder.publish()
 

@@ -230,23 +230,32 @@ def test_no_memory_for_training_names_a_smaller_tile(capsys, tmp_path, files, mo
     assert "give --tile 4, which is smaller than 8" in message
 
 
-@pytest.mark.parametrize(
-    ("tile", "says"),
-    [(4, "a smaller core and halo than 8 and 6 voxels: give --tile 2, which is smaller than 4"),
-     (2, "than 4 and 6 voxels: --tile 2 is the smallest: close other programs, or give a smaller --width")],
-)  # fmt: skip
-def test_no_memory_for_inference_names_a_smaller_tile(capsys, tmp_path, files, monkeypatch, tile, says):
+def no_memory_for_a_volume(monkeypatch):
     forward = Deconvolver.forward
 
-    def fail_on_volume(network, features, mask):
+    def fail_on_volume(network, features, mask, window=None):
         if features.shape[2] == SHAPE[0]:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return forward(network, features, mask)
+        return forward(network, features, mask, window)
 
     monkeypatch.setattr(Deconvolver, "forward", fail_on_volume)
-    options = (*QUICK, "--tile", tile)
-    message = refusal(capsys, tmp_path / "out", "fit", *words(files), *given_responses(tmp_path), *options)
-    assert "a box of 6 × 6 × 4 voxels does not fit into memory" in message and says in message
+
+
+def test_no_memory_for_inference_after_training(capsys, tmp_path, files, monkeypatch):
+    no_memory_for_a_volume(monkeypatch)
+    message = refusal(capsys, tmp_path / "out", "fit", *words(files), *given_responses(tmp_path), *QUICK, "--tile", 4)
+    assert "a box of 6 × 6 × 4 voxels does not fit into memory" in message
+    assert "close other programs, or give a smaller --width" in message
+
+
+def test_no_memory_for_inference_names_a_smaller_tile(capsys, tmp_path, files, monkeypatch):
+    fitted = run_program(capsys, "fit", *words(files), *given_responses(tmp_path), *QUICK, "--out", tmp_path / "fit")
+    assert fitted.code == 0, fitted.err
+    no_memory_for_a_volume(monkeypatch)
+    model = ("--model", tmp_path / "fit" / "model.safetensors")
+    for tile, says in ((4, "than 8 and 6 voxels: give --tile 2"), (2, "than 4 and 6 voxels: close other programs")):
+        message = refusal(capsys, tmp_path / "out", "infer", *words(files), *model, "--tile", tile)
+        assert "a box of 6 × 6 × 4 voxels does not fit into memory" in message and says in message
 
 
 def given_responses(folder: Path) -> list[str]:
