@@ -39,7 +39,7 @@ from shd.signal.response import Response
 from shd.simulation import crossing_phantom
 
 COLUMNS = (tables.RATE, tables.MEMORY)
-DEGREE, CORE, HALO = 8, 16, 6  # as `shd infer` has them
+DEGREE = 8
 _PATIENCE = Patience(seconds=3.0, least=3, most=60.0)
 
 
@@ -71,7 +71,7 @@ def tiled_case(
         model = Deconvolver(config).eval()
         set_engine(model, engine)
         return Work(
-            call=lambda: deconvolve(model, scan, responses, degree=DEGREE, core=CORE, halo=HALO),
+            call=lambda: deconvolve(model, scan, responses, degree=DEGREE),
             amount=float(len(scan.b0)),
         )
 
