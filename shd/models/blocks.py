@@ -1,8 +1,12 @@
 """One convolution with what follows it, and the change of resolution between levels."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from shd.engines.engine import Engine
 from shd.graphs.hierarchy import Level
@@ -10,7 +14,7 @@ from shd.models.config import ModelConfig
 from shd.models.normalisation import make_normalisation
 from shd.models.spatio_spherical import SpatioSphericalConvolution
 
-__all__ = ["ConvolutionBlock", "pool_mask", "pooling_weight"]
+__all__ = ["ConvolutionBlock", "pool_mask", "pooling_weight", "recomputed"]
 
 
 class ConvolutionBlock(nn.Module):
@@ -34,6 +38,35 @@ class ConvolutionBlock(nn.Module):
         sources.clear()
         scale, shift = self.normalisation(statistics, mask)
         return engine.leave(z, level, scale, shift) if leave else engine.turn(z, level, scale, shift)
+
+
+def recomputed(
+    block: ConvolutionBlock, sources: list[Tensor], mask: Float[Tensor, "batch x y z 1"], engine: Engine, leave: bool
+) -> Tensor:
+    """Return what the block returns, keeping only its sources for the backward pass (Chen et al. 2016).
+
+    The rest is computed again when its gradient is wanted: about half the memory, for a quarter to a third more time.
+    """
+
+    def run(*given: Tensor) -> Tensor:
+        return block(list(given), mask, engine, leave=leave)
+
+    return checkpoint(run, *sources, use_reentrant=False, context_fn=lambda: (nullcontext(), _counted(block)))
+
+
+@contextmanager
+def _counted(block: ConvolutionBlock) -> Iterator[None]:
+    """Leave running means alone: this batch has been counted."""
+    norm = block.normalisation
+    momentum = getattr(norm, "momentum", None)
+    if momentum is None:
+        yield
+        return
+    norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        norm.momentum = momentum
 
 
 def _blocks(x: Tensor) -> Tensor:

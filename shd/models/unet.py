@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -9,7 +10,7 @@ from shd.engines.choice import choose_engine
 from shd.engines.engine import Engine
 from shd.graphs.hierarchy import Level, sphere_hierarchy
 from shd.graphs.spatial import distance_classes
-from shd.models.blocks import ConvolutionBlock, pool_mask, pooling_weight
+from shd.models.blocks import ConvolutionBlock, pool_mask, pooling_weight, recomputed
 from shd.models.config import ModelConfig
 
 __all__ = ["UNet", "Window", "cut"]
@@ -21,12 +22,13 @@ class UNet(nn.Module):
     """Spatio-spherical U-Net (Elaldi et al. 2024, figure 2), shaped by a `ModelConfig`.
 
     Channels double at each level. The first `spatial_poolings` poolings also halve the voxel grid, whose sides must be
-    multiples of `config.spatial_factor`.
+    multiples of `config.spatial_factor`. engine: one of `shd.engines.ENGINES`. recompute: keep less for the backward
+    pass, see `recomputed`.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.config, self.engine = config, "auto"
+        self.config, self.engine, self.recompute = config, "auto", False
         self.levels = sphere_hierarchy(config.nside, config.levels, config.hemisphere).levels
         widths = [config.width << depth for depth in range(config.levels)]
         self.down = nn.ModuleList()
@@ -66,7 +68,7 @@ class UNet(nn.Module):
         skips, masks = [], [mask]
         last = len(self.down) - 1
         for depth, stage in enumerate(self.down):
-            z = _run(stage, [z], masks[-1], engine, leave=last == 0)
+            z = _run(stage, [z], masks[-1], engine, last == 0, self.recompute)
             if depth < last:
                 skips.append(z)
                 spatial = depth < self.config.spatial_poolings
@@ -78,7 +80,7 @@ class UNet(nn.Module):
             if depth == 0 and window is not None:
                 sources, mask = self._within(window, sources, mask)
             sources[0] = engine.lift(sources[0], self.levels[depth + 1], self.levels[depth])
-            z = _run(stage, sources, mask, engine, leave=depth == 0)
+            z = _run(stage, sources, mask, engine, depth == 0, self.recompute)
         return z
 
     def _within(self, window: Window, sources: list[Tensor], mask: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -102,9 +104,15 @@ def _stage(level: Level, channels_in: int, channels_out: int, config: ModelConfi
     return nn.ModuleList(ConvolutionBlock(level, into, out, config) for into, out in pairwise(sizes))
 
 
-def _run(stage: nn.Module, sources: list[Tensor], mask: Tensor, engine: Engine, leave: bool) -> Tensor:
+def _run(
+    stage: nn.Module, sources: list[Tensor], mask: Tensor, engine: Engine, leave: bool, recompute: bool
+) -> Tensor:
     """Return a stage's activations; only the last stage leaves the engine's representation. Empties `sources`."""
     assert isinstance(stage, nn.ModuleList)
     for place, block in enumerate(stage):
-        sources.append(block(sources, mask, engine, leave=leave and place == len(stage) - 1))
+        leaves = leave and place == len(stage) - 1
+        if recompute and torch.is_grad_enabled():
+            sources = [recomputed(block, sources, mask, engine, leaves)]
+        else:
+            sources.append(block(sources, mask, engine, leaves))
     return sources.pop()

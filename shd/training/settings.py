@@ -31,7 +31,8 @@ class FitSettings:
     channels at the finest level. tile: side of the training tiles in voxels. learning_rate: its peak; warm_up: part
     of the budget until it. averaging: decay of the running average of the weights that is kept. held_out: part of the
     mask's voxels that never enter the data term and choose the best weights. bfloat16: matrix products in bfloat16
-    when training. engine: one of `shd.engines.ENGINES`.
+    when training. engine: one of `shd.engines.ENGINES`. recompute: activations are computed again in the
+    backward pass instead of kept, which halves the memory of a step.
     """
 
     minutes: float | None = None
@@ -54,6 +55,7 @@ class FitSettings:
     device: str = field(default_factory=default_device)
     bfloat16: bool | None = None
     engine: str = "auto"
+    recompute: bool = False
     threads: int = field(default_factory=torch.get_num_threads)
     seed: int = 0
 

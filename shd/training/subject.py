@@ -65,6 +65,7 @@ class SubjectTraining:
         self.average.load_state_dict(self.model.state_dict())
         for network in (self.model, self.average):
             set_engine(network, settings.engine)
+            network.unet.recompute = settings.recompute
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.best_loss = float("inf")
         self.features = spherical_features(scan.gradients, vertices, device)
@@ -214,7 +215,7 @@ class SubjectTraining:
 
 def _fingerprint(scan: NormalisedScan, responses: tuple[Response, ...], settings: FitSettings) -> str:
     """Return a short name of everything that shapes a fit; where it runs is no part of it."""
-    digest = hashlib.sha256(repr(replace(settings, threads=1, device="cpu", engine="auto")).encode())
+    digest = hashlib.sha256(repr(replace(settings, threads=1, device="cpu", engine="auto", recompute=False)).encode())
     for array in (scan.signal, scan.gradients.directions, *(r.coefficients for r in responses)):
         digest.update(np.ascontiguousarray(array).data.cast("B"))  # a brain's signal is not copied for it
     return digest.hexdigest()[:12]

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -123,3 +125,21 @@ def test_half_precision_by_autocast_stays_near_single(engine):
     assert float((found.detach().float() - expected).norm() / expected.norm()) < 0.1
     found.float().square().mean().backward()
     assert all(p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+@pytest.mark.parametrize("normalisation", ["batch", "voxel"])
+def test_recomputing_gives_the_same_gradients_and_running_means(normalisation):
+    """Batches are counted once, although they are computed twice."""
+    torch.manual_seed(0)
+    shape = config(nside=4, levels=3, normalisation=normalisation)
+    net, mask = UNet(shape), torch.ones(1, 4, 4, 4, 1)
+    x, start = some_features(shape, (1, 4, 4, 4), torch.float32), copy.deepcopy(net.state_dict())
+    found = []
+    for recompute in (False, True):
+        net.load_state_dict(start)
+        net.recompute = recompute
+        net.zero_grad()
+        y = net(x, mask)
+        y.square().sum().backward()
+        found.append([y.detach(), *(p.grad.clone() for p in net.parameters()), *(b.clone() for b in net.buffers())])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
