@@ -102,6 +102,9 @@ struct VertexMix {
     void multiply(int64_t panel, int64_t row, int64_t rows, int64_t kept, int64_t voxel,
                   typename S::type (&squares)[P::vectors], typename S::type (&totals)[P::vectors]) const {
         typename S::type sum[ROWS][P::vectors] = {};
+        T* target = out + (voxel + row) * mix.outputs + panel * P::width;
+        for (int64_t i = 2 * MIX_ROWS; i < 2 * MIX_ROWS + ROWS; ++i)
+            prefetch_to_write(target + i * mix.outputs, P::width);
         const F* weight = weights + panel * mix.depth() * P::width;
         for (int r = 0; r < mix.radii; ++r)
             for (int s = 0; s < mix.sources; ++s) {
@@ -110,7 +113,6 @@ struct VertexMix {
                 weight += c * P::width;
             }
         const int64_t left = mix.outputs - panel * P::width;
-        T* target = out + (voxel + row) * mix.outputs + panel * P::width;
         for (int64_t i = 0; i < kept; ++i)
             for (int v = 0; v < P::vectors; ++v)
                 store_partial<S>(target + i * mix.outputs + v * S::lanes, sum[i][v], left - v * S::lanes);

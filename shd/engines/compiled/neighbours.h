@@ -53,22 +53,23 @@ void expand_line(const Field<T>& field, const Grid& grid, const T* volume, int64
 }
 
 // Sums over the neighbours at each of the four distances, line by line of the volume of one eigenvector; what lies
-// outside the volume counts as zero.
+// outside the volume counts as zero. Lines of a field that is stored once for 2×2×2 voxels are copied only when the sums
+// are written: of its neighbours along x and y a voxel has one or two lines more than once.
 template <class T>
 class NeighbourLines {
     typedef Word<T> F;
-    using S = Simd<F>;
 
   public:
-    NeighbourLines(const Field<T>& field, const Grid& grid, int radii, T* stored, F* wide)
-        : field(field), grid(grid), radii(radii), count(grid.z * field.stride()) {
-        for (int i = 0; i < LINES; ++i) line_buffer[i] = stored + i * (count + SLACK);
-        for (int i = 0; i < SUMS; ++i) sum_buffer[i] = wide + i * (count + SLACK);
+    NeighbourLines(const Field<T>& field, const Grid& grid, int radii, T* zeros, F* sums)
+        : field(field), grid(grid), radii(radii), length(field.halved ? grid.z / 2 : grid.z),
+          count(length * field.channels), outside(zeros) {
+        std::memset(zeros, 0, count * sizeof(T));
+        for (int i = 0; i < SUMS; ++i) beside[i] = sums + i * (count + SLACK);
     }
-    static constexpr int LINES = 5, SUMS = 5;  // 3 lines and 2 beside them; 3 sums of those, 2 at work
+    static constexpr int SUMS = 3;
     // Whether the sums over a distance of zero are the field itself, which then need not be copied.
     bool direct() const { return !field.halved && field.stride() == field.channels; }
-    const T* centre(int64_t y) const { return line_of(at_x, y); }
+    const T* centre(int64_t y) const { return read(at_x, y); }
 
     void start(const T* volume_data, int64_t batch, int64_t x) {
         volume = volume_data;
@@ -82,74 +83,101 @@ class NeighbourLines {
     // Write the sums of line y to out[r], r ≥ 1 where `direct`; lines must be asked for in order. Up to SLACK elements
     // beyond a line are overwritten.
     void line(int64_t y, T* const* out) {
-        if (radii > 1) prepare(y + 1);
-        if (!direct()) std::memcpy(out[0], radii > 1 ? plane[y % 3] : read(at_x, y, 3), count * sizeof(T));
-        if (radii == 1) return;
-        const T *p = plane[(y + 2) % 3], *q = plane[y % 3], *n = plane[(y + 1) % 3];
-        const F *pp = sum_buffer[(y + 2) % 3], *qq = sum_buffer[y % 3], *nn = sum_buffer[(y + 1) % 3];
-        F *faces = sum_buffer[3], *edges = sum_buffer[4];
-        for (int64_t j = 0; j < count; j += S::lanes) {
-            S::store(faces + j, load(p, j) + load(n, j) + S::load(qq + j));
-            S::store(edges + j, S::load(pp + j) + S::load(nn + j));
+        if (radii == 1) {
+            if (!direct()) expand_line(field, grid, volume, at_batch, at_x, y, field.stride(), out[0]);
+            return;
         }
-        const int64_t c = field.stride(), last = count - c;
-        if (last == 0) return shifted<false, false>(out, q, faces, edges, 0, c);
-        shifted<false, true>(out, q, faces, edges, 0, c);
-        if (last > c) shifted<true, true>(out, q, faces, edges, c, last);
-        shifted<true, false>(out, q, faces, edges, last, count);
+        prepare(y + 1);
+        if (field.channels <= Simd<F>::lanes / 2 && sizeof(F) == 4 && SHD_VECTOR_BYTES == 64) {
+            write_line<Simd<F, 32>>(y, out);
+        } else {
+            write_line<Simd<F>>(y, out);
+        }
     }
 
   private:
     const Field<T>& field;
     const Grid& grid;
     int radii;
-    int64_t count, at_batch = 0, at_x = 0;
+    int64_t length, count, at_batch = 0, at_x = 0;  // voxels and elements of a line in memory
     const T* volume = nullptr;
-    const T* plane[3] = {};  // three lines of the plane; `sum_buffer` has those of the sum of the planes beside it
-    T* line_buffer[LINES];   // for lines that are not in memory as they are
-    F* sum_buffer[SUMS];
+    const T* outside;
+    F* beside[SUMS];  // sums of the lines beside the plane, y of which is in place (y + 3) % 3
 
-    // A whole vector of a line of the volume, which may end at the end of memory.
-    typename S::type load(const T* line, int64_t j) const { return load_partial<S>(line + j, count - j); }
-    template <bool LEFT, bool RIGHT>
-    void shifted(T* const* out, const T* q, const F* faces, const F* edges, int64_t from, int64_t to) const {
-        const int64_t c = field.stride();
-        for (int64_t j = from; j < to; j += S::lanes) {
-            typename S::type one = S::load(faces + j), two = S::load(edges + j), three = {};
-            if (LEFT) {
-                one += load(q, j - c);
-                two += S::load(faces + j - c);
-                three += S::load(edges + j - c);
-            }
-            if (RIGHT) {
-                one += load(q, j + c);
-                two += S::load(faces + j + c);
-                three += S::load(edges + j + c);
-            }
-            put<S>(out[1] + j, one);
-            put<S>(out[2] + j, two);
-            put<S>(out[3] + j, three);
-        }
-    }
-    const T* line_of(int64_t x, int64_t y) const {
-        return volume + ((at_batch * grid.x + x) * grid.y + y) * count;
-    }
-    // A line of the volume; zeros outside. Unless `direct` it is expanded into a buffer.
-    const T* read(int64_t x, int64_t y, int slot) {
-        const bool outside = x < 0 || y < 0 || x >= grid.x || y >= grid.y;
-        if (!outside && direct()) return line_of(x, y);
-        T* line = line_buffer[slot];
-        if (outside || field.stride() > field.channels) std::memset(line, 0, count * sizeof(T));
-        if (!outside) expand_line(field, grid, volume, at_batch, x, y, field.stride(), line);
-        return line;
+    const T* read(int64_t x, int64_t y) const {
+        if (x < 0 || y < 0 || x >= grid.x || y >= grid.y) return outside;
+        const int shift = field.halved ? 1 : 0;
+        return volume + ((at_batch * (grid.x >> shift) + (x >> shift)) * (grid.y >> shift) + (y >> shift)) * count;
     }
     void prepare(int64_t y) {
-        const int turn = static_cast<int>((y + 3) % 3);
-        plane[turn] = read(at_x, y, turn);
-        if (direct()) prefetch(line_of(at_x + 2, y), count);  // volumes follow each other in memory
-        const T *before = read(at_x - 1, y, 3), *after = read(at_x + 1, y, 4);
-        F* sum = sum_buffer[turn];
-        for (int64_t j = 0; j < count; j += S::lanes) S::store(sum + j, load(before, j) + load(after, j));
+        using S = Simd<F>;
+        prefetch(read(at_x, y) + 2 * grid.y * count, count);  // volumes follow each other in memory
+        const T *before = read(at_x - 1, y), *after = read(at_x + 1, y);
+        F* sum = beside[(y + 3) % 3];
+        for (int64_t j = 0; j < count; j += S::lanes)
+            S::store(sum + j, load_partial<S>(before + j, count - j) + load_partial<S>(after + j, count - j));
+    }
+
+    // Of one voxel: itself, the sums over its neighbours in the plane across the line, at distances 1 and √2.
+    template <class S>
+    struct Across {
+        typename S::type self, faces, edges;
+    };
+    template <class S>
+    struct Lines {
+        const T *before, *here, *after;  // in the plane
+        const F *before_beside, *beside, *after_beside;
+        // Of the voxel at element j; unless WHOLE, `left` numbers of it exist.
+        template <bool WHOLE>
+        inline __attribute__((always_inline)) Across<S> at(int64_t j, int64_t left) const {
+            const auto load = [=](const auto* line) __attribute__((always_inline)) {
+                return WHOLE ? get<S>(line + j) : load_partial<S>(line + j, left);
+            };
+            return {load(here), load(before) + load(after) + load(beside), load(before_beside) + load(after_beside)};
+        }
+    };
+    template <class S>
+    void write_line(int64_t y, T* const* out) const {
+        const Lines<S> lines{read(at_x, y - 1),      read(at_x, y),     read(at_x, y + 1),
+                             beside[(y + 2) % 3], beside[y % 3], beside[(y + 1) % 3]};
+        const int64_t c = field.channels, whole = c / S::lanes * S::lanes;
+        const auto write = [&](auto is_whole, int64_t j) {
+            constexpr bool WHOLE = decltype(is_whole)::value;
+            return field.halved ? write_channels<S, WHOLE, true>(lines, j, out)
+                                : write_channels<S, WHOLE, false>(lines, j, out);
+        };
+        // whole vectors are written: what goes beyond the channels is then written over by the first ones
+        if (whole < c) write(std::false_type(), whole);
+        for (int64_t j = 0; j < whole; j += S::lanes) write(std::true_type(), j);
+    }
+    // The channels from j on of a whole line.
+    template <class S, bool WHOLE, bool HALVED>
+    void write_channels(const Lines<S> lines, int64_t j, T* const* out) const {
+        const int64_t c = field.channels, stride = field.stride(), last = length - 1, end = count;
+        const bool copied = !direct();
+        T *const self = out[0], *const one = out[1], *const two = out[2], *const three = out[3];
+        // Beyond the channels are the next voxel's, up to the end of the line; where those would be multiplied, zeros.
+        const auto left_at = [=](int64_t z) { return stride > c ? c - j : end - z * c - j; };
+        const auto write = [=](const Across<S>& left, const Across<S>& here, const Across<S>& right,
+                               int64_t at) __attribute__((always_inline)) {
+            if (copied) put<S>(self + at, here.self);
+            put<S>(one + at, here.faces + left.self + right.self);
+            put<S>(two + at, here.edges + left.faces + right.faces);
+            put<S>(three + at, left.edges + right.edges);
+        };
+        Across<S> left = {}, here = lines.template at<WHOLE>(j, left_at(0));
+        for (int64_t z = 0; z <= last; ++z) {
+            Across<S> right = {};
+            if (z < last) right = lines.template at<WHOLE>((z + 1) * c + j, left_at(z + 1));
+            if (HALVED) {
+                write(left, here, here, 2 * z * stride + j);
+                write(here, here, right, (2 * z + 1) * stride + j);
+            } else {
+                write(left, here, right, z * stride + j);
+            }
+            left = here;
+            here = right;
+        }
     }
 };
 
@@ -218,7 +246,7 @@ class NeighbourGroup {
     }
     template <int PURPOSE>
     T* stored_lines(int source) const {
-        return scratch<T, PURPOSE>(NeighbourLines<T>::LINES * line_memory(source));
+        return scratch<T, PURPOSE>(line_memory(source));
     }
     template <int PURPOSE>
     Word<T>* wide_lines(int source) const {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
 #if defined(__AVX512F__)
 #define SHD_VECTOR_BYTES 64
@@ -19,9 +20,14 @@
 #endif
 #endif
 
-#if defined(__AVX512BF16__) && defined(__AVX512BW__) && defined(__AVX512VL__)
-#define SHD_BFLOAT16 1
+#if defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__BMI2__)
+#define SHD_MASKS 1
 #include <immintrin.h>
+#else
+#define SHD_MASKS 0
+#endif
+#if SHD_MASKS && defined(__AVX512BF16__)
+#define SHD_BFLOAT16 1
 #else
 #define SHD_BFLOAT16 0
 #endif
@@ -161,12 +167,46 @@ inline auto with_lanes(int64_t outputs, FUNCTION function) {
     return function(TwoVectors<T>());
 }
 
+// Copy `count` ≤ COUNT numbers between memory and a whole array, which is a vector in disguise.
+template <class T, int COUNT>
+inline void load_some(T (&whole)[COUNT], const T* p, int64_t count) {
+#if SHD_MASKS
+    const auto mask = _bzhi_u64(~0ull, static_cast<unsigned>(count * sizeof(T)));
+    if constexpr (sizeof(whole) == 64) {
+        _mm512_storeu_si512(whole, _mm512_maskz_loadu_epi8(mask, p));
+    } else if constexpr (sizeof(whole) == 32) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(whole), _mm256_maskz_loadu_epi8(mask, p));
+    } else {
+        _mm_storeu_si128(reinterpret_cast<__m128i_u*>(whole), _mm_maskz_loadu_epi8(mask, p));
+    }
+#else
+    std::memset(whole, 0, sizeof(whole));
+    std::memcpy(whole, p, count * sizeof(T));
+#endif
+}
+template <class T, int COUNT>
+inline void store_some(T* p, const T (&whole)[COUNT], int64_t count) {
+#if SHD_MASKS
+    const auto mask = _bzhi_u64(~0ull, static_cast<unsigned>(count * sizeof(T)));
+    if constexpr (sizeof(whole) == 64) {
+        _mm512_mask_storeu_epi8(p, mask, _mm512_loadu_si512(whole));
+    } else if constexpr (sizeof(whole) == 32) {
+        _mm256_mask_storeu_epi8(p, mask, _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(whole)));
+    } else {
+        _mm_mask_storeu_epi8(p, mask, _mm_loadu_si128(reinterpret_cast<const __m128i_u*>(whole)));
+    }
+#else
+    std::memcpy(p, whole, count * sizeof(T));
+#endif
+}
+
 // A vector of which only `left` elements exist; the others read as zero and are not written.
 template <class S, class T>
 inline typename S::type load_partial(const T* p, int64_t left) {
     if (left >= S::lanes) return get<S>(p);
-    T some[S::lanes] = {};
-    if (left > 0) std::memcpy(some, p, left * sizeof(T));
+    if (left <= 0) return typename S::type{};
+    T some[S::lanes];
+    load_some(some, p, left);
     return get<S>(some);
 }
 
@@ -177,7 +217,7 @@ inline void store_partial(T* p, const typename S::type& value, int64_t left) {
     } else if (left > 0) {
         T some[S::lanes];
         put<S>(some, value);
-        std::memcpy(p, some, left * sizeof(T));
+        store_some(p, some, left);
     }
 }
 
@@ -202,7 +242,7 @@ inline void prefetch(const T* p, int64_t count) {
 }
 template <class T>
 inline void prefetch_to_write(T* p, int64_t count) {
-    for (int64_t j = 0; j < count; j += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(p + j, 1, 2);
+    for (int64_t j = 0; j < count; j += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(p + j, 1, 3);
 }
 
 constexpr int64_t SLACK = 64;  // elements beyond the end of a buffer that a whole vector may touch
