@@ -51,10 +51,15 @@ def choose_engine(name: str, x: torch.Tensor, radii: int) -> Engine:
     raise ResourceError(f"the compiled engine cannot run ({engine}; here {given}); use engine auto or torch")
 
 
-def describe_engine(name: str, device: str) -> str:
-    """Return in a few words what `name` means on this machine, with the reason where a faster one is missing."""
-    if name not in ("auto", "compiled") or not device.startswith("cpu"):
-        return "torch" if name in ("auto", "compiled") else name
+def describe_engine(name: str, device: str, radii: int = 4) -> str:
+    """Return in a few words what `name` means on this machine, with the reason where a faster one is missing.
+
+    device: its name. radii: distances of the kernels, as in `choose_engine`.
+    """
+    if name != "auto":
+        return name
+    if not device.startswith("cpu") or radii not in RADII:
+        return "torch"
     engine = compiled_engine()
     return "compiled" if not isinstance(engine, str) else f"torch; {engine}"
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from shd.engines.choice import describe_engine
+from shd.graphs.spatial import distance_classes
 from shd.training.settings import FitSettings, default_device
 
 __all__ = ["default_settings", "describe"]
@@ -37,6 +38,6 @@ def describe(settings: FitSettings, voxels: int) -> str:
     budget = f"{settings.steps} steps" if settings.steps is not None else f"{settings.minutes:.1f} minutes"
     place = f"{settings.threads} CPU threads" if settings.device == "cpu" else settings.device
     precision = "bfloat16" if settings.bfloat16 else "float32"
-    engine = describe_engine(settings.engine, settings.device)
+    engine = describe_engine(settings.engine, settings.device, len(distance_classes(settings.kernel)))
     work = f"training {budget} on {place} in {precision} (engine {engine})"
     return f"{voxels} voxels; {work}, network of width {settings.width}"

@@ -1,11 +1,13 @@
-"""Where to compute: the processor or a GPU, by name."""
+"""Where and by what to compute: the processor or a GPU, and an engine, by name."""
 
 import torch
 
+from shd.engines.choice import choose_engine
 from shd.errors import ResourceError
+from shd.graphs.spatial import distance_classes
 from shd.training.settings import default_device
 
-__all__ = ["usable_device"]
+__all__ = ["check_engine", "usable_device"]
 
 
 def usable_device(name: str | None) -> str:
@@ -31,3 +33,8 @@ def usable_device(name: str | None) -> str:
                 "install a torch built for this GPU's driver"
             )
     return name
+
+
+def check_engine(name: str, device: str, kernel: int) -> None:
+    """Raise ResourceError where the engine `name` cannot run on `device` with kernels of `kernel` voxels a side."""
+    choose_engine(name, torch.empty(0, dtype=torch.float32, device=device), len(distance_classes(kernel)))

@@ -13,7 +13,7 @@ from jaxtyping import Float16
 from shd.engines import set_engine
 from shd.errors import CheckpointError, ResourceError, ResponseError, ShdWarning, is_out_of_memory
 from shd.fitting.budget import default_settings
-from shd.fitting.device import usable_device
+from shd.fitting.device import check_engine, usable_device
 from shd.fitting.progress import Progress, Report, counted, silent
 from shd.fodf.field import FodField
 from shd.fodf.peaks import Peaks, find_peaks
@@ -97,7 +97,7 @@ def fit(
     if settings is not None and (minutes is not None or steps is not None):
         raise ValueError(f"settings with their own budget, and minutes {minutes}, steps {steps}; give one of them")
     if settings is not None:
-        usable_device(settings.device)
+        check_engine(settings.engine, usable_device(settings.device), settings.kernel)
     clock = Clock()
     scan, coherence, degree = prepare(scan, degree, report)
     clock.lap("coherence")

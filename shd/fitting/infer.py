@@ -7,7 +7,7 @@ import torch
 
 from shd.engines import set_engine
 from shd.errors import ResponseError
-from shd.fitting.device import usable_device
+from shd.fitting.device import check_engine, usable_device
 from shd.fitting.fit import Clock, Fit, finish, prepare
 from shd.fitting.progress import Report, counted, silent
 from shd.graphs.hemisphere import vertex_directions
@@ -45,6 +45,7 @@ def infer(
     clock = Clock()
     device = usable_device(device)
     network, responses = read_model(model, device)
+    check_engine(engine, device, network.config.kernel)
     set_engine(network, engine)
     scan, coherence, degree = prepare(scan, degree, report)
     _check_shells(responses[0].bvalues.tolist(), [shell.bvalue for shell in scan.gradients.shells], model)

@@ -11,6 +11,8 @@ from typing import Any
 from shd._version import __version__
 from shd.engines.choice import describe_engine
 from shd.fitting.fit import Fit
+from shd.graphs.spatial import distance_classes
+from shd.models.deconvolver import Deconvolver
 from shd.scans.scan import Scan
 
 __all__ = ["run_record"]
@@ -34,7 +36,7 @@ def run_record(scan: Scan, result: Fit, inputs: Mapping[str, Any]) -> dict[str, 
         },
         "settings": asdict(result.settings) if result.settings else None,
         "model": asdict(result.model.config),
-        "engine": describe_engine(result.model.unet.engine, str(next(result.model.parameters()).device)),
+        "engine": _engine(result.model),
         "tissues": [response.tissue for response in result.responses],
         "degree": result.fod.degree,
         "gradient_coherence": {
@@ -51,6 +53,11 @@ def run_record(scan: Scan, result: Fit, inputs: Mapping[str, Any]) -> dict[str, 
         "seconds": result.seconds,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
     }
+
+
+def _engine(model: Deconvolver) -> str:
+    device = next(model.parameters()).device
+    return describe_engine(model.unet.engine, str(device), len(distance_classes(model.config.kernel)))
 
 
 def _held_out(result: Fit) -> dict[str, float] | None:

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from shd.engines.engine import Engine
 from shd.graphs.hierarchy import Level
 from shd.models.config import ModelConfig
-from shd.models.normalisation import make_normalisation
+from shd.models.normalisation import MaskedBatchNorm, make_normalisation
 from shd.models.spatio_spherical import SpatioSphericalConvolution
 
 __all__ = ["ConvolutionBlock", "pool_mask", "pooling_weight", "recomputed"]
@@ -59,11 +59,10 @@ def recomputed(
 def _counted(block: ConvolutionBlock) -> Iterator[None]:
     """Leave running means alone: this batch has been counted."""
     norm = block.normalisation
-    momentum = getattr(norm, "momentum", None)
-    if momentum is None:
+    if not isinstance(norm, MaskedBatchNorm):
         yield
         return
-    norm.momentum = 0.0
+    momentum, norm.momentum = norm.momentum, 0.0
     try:
         yield
     finally:

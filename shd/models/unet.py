@@ -110,6 +110,7 @@ def _run(
     """Return a stage's activations; only the last stage leaves the engine's representation. Empties `sources`."""
     assert isinstance(stage, nn.ModuleList)
     for place, block in enumerate(stage):
+        assert isinstance(block, ConvolutionBlock)
         leaves = leave and place == len(stage) - 1
         if recompute and torch.is_grad_enabled():
             sources = [recomputed(block, sources, mask, engine, leaves)]

@@ -265,6 +265,14 @@ def given_responses(folder: Path) -> list[str]:
     return ["--wm", str(folder / "wm.txt")]
 
 
+def test_engines_that_are_not_there(capsys, tmp_path, files, monkeypatch):
+    monkeypatch.setattr("shd.engines.choice.compiled_engine", lambda: "no C++ compiler (none of c++ is there)")
+    message = refusal(capsys, tmp_path / "out", "fit", *words(files), *QUICK, "--engine", "compiled")
+    assert "the compiled engine cannot run (no C++ compiler" in message and "use engine auto or torch" in message
+    ran = run_program(capsys, "fit", *words(files), *QUICK, "--engine", "quick", "--out", tmp_path / "out")
+    assert ran.code == 2 and "--engine quick: give one of auto, compiled, torch, reference" in ran.err
+
+
 @pytest.mark.parametrize(
     ("device", "says"),
     [("cuda", "can use 0 CUDA devices here; give --device cpu"), ("cuda:1", "can use 0 CUDA devices"),

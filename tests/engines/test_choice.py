@@ -72,6 +72,7 @@ def test_descriptions_say_what_runs():
     require("compiled")
     assert describe_engine("auto", "cpu") == describe_engine("compiled", "cpu") == "compiled"
     assert describe_engine("auto", "cuda") == "torch"
+    assert describe_engine("auto", "cpu", radii=10) == "torch"  # kernels of 5 voxels
     assert describe_engine("torch", "cpu") == "torch"
     assert describe_engine("reference", "cuda") == "reference"
 
