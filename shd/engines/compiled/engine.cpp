@@ -35,7 +35,7 @@ void mix_all(const Mix<typename P::T>& mix, typename P::T* out, const typename P
     typedef typename P::F F;
     const int64_t voxels = mix.grid.voxels();
     std::vector<F> packed(mix.orders * Panels<P>::size(mix.depth(), mix.outputs) + SLACK);
-    Panels<P>::pack(mix, packed.data());
+    Panels<P>::pack(mix, packed.data(), threads);
     std::vector<F> power(mask ? threads * voxels * FOLDED : 0);
     std::vector<double> channels(mask ? threads * 2 * mix.outputs : 0);
 #pragma omp parallel for schedule(static) num_threads(threads)
@@ -58,24 +58,24 @@ void mix_all(const Mix<typename P::T>& mix, typename P::T* out, const typename P
 }
 
 // source[s] may be null: its gradient is not wanted. weight: (order, radius, channel_in, channel_out).
-template <class P, class T>
-void differentiate(const Mix<T>& mix, const OutputGradient<T>& given, T* const* source, Word<T>* weight, int threads) {
-    typedef Word<T> F;
-    const int64_t inputs = mix.inputs(), depth = mix.radii * mix.outputs, padded = P::padded(mix.outputs);
+template <class P>
+void differentiate(const Mix<typename P::T>& mix, const OutputGradient<typename P::T>& given,
+                   typename P::T* const* source, typename P::F* weight, int threads) {
+    typedef typename P::T T;
+    typedef typename P::F F;
+    const int64_t depth = mix.radii * whole_words<T>(mix.outputs), padded = P::padded(mix.outputs);
     std::vector<F> packed[2];
     const F* transposed[2] = {};
-    int64_t first = 0;
-    for (int s = 0; s < mix.sources; ++s) {
+    for (int64_t s = 0, first = 0; s < mix.sources; first += mix.source[s++].channels) {
         const int64_t channels = mix.source[s].channels;
-        with_lanes<F>(channels, [&](auto lanes) {
+        with_lanes<T>(channels, [&](auto lanes) {
             using Q = Panels<decltype(lanes)>;
             packed[s].resize(mix.orders * Q::size(depth, channels) + SLACK);
-            Q::pack_transposed(mix.weight, mix.orders, mix.radii, inputs, mix.outputs, first, channels, packed[s].data());
+            Q::pack_transposed(mix, first, channels, packed[s].data(), threads);
         });
         transposed[s] = packed[s].data();
-        first += channels;
     }
-    const int64_t rows = mix.orders * mix.radii * inputs;
+    const int64_t rows = mix.orders * mix.radii * mix.inputs();
     std::vector<F> partial(threads * rows * padded);
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int thread = 0; thread < threads; ++thread)
@@ -151,8 +151,8 @@ void spread(const Pooling<T>& pooling, const T* coarse, T* fine, int threads) {
     }                                                                                                                 \
     extern "C" void shd_mix_gradient_##NAME(const Mix<T>* mix, const OutputGradient<T>* given, T* const* source,      \
                                             Word<T>* weight, int threads) {                                           \
-        with_lanes<Word<T>>(mix->outputs,                                                                             \
-                            [&](auto lanes) { differentiate<decltype(lanes)>(*mix, *given, source, weight, threads); }); \
+        with_lanes<T>(mix->outputs,                                                                                   \
+                      [&](auto lanes) { differentiate<decltype(lanes)>(*mix, *given, source, weight, threads); });    \
     }                                                                                                                 \
     extern "C" void shd_pool_##NAME(const Pooling<T>* pooling, const T* fine, T* coarse, int threads) {               \
         pool<T>(*pooling, fine, coarse, threads);                                                                     \

@@ -21,7 +21,6 @@ DTYPES = (torch.float32, torch.float64)
 """Of fields on the vertices."""
 
 
-
 def arithmetic(dtype: torch.dtype) -> torch.dtype:
     """Return what is computed with where representations are stored as `dtype`."""
     return torch.float32 if dtype == torch.bfloat16 else dtype

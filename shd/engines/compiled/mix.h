@@ -35,33 +35,53 @@ struct Panels {
     static int64_t count(int64_t outputs) { return P::panels(outputs); }
     // `depth`: in words.
     static size_t size(int64_t depth, int64_t outputs) { return depth * Stored<T>::packed * P::padded(outputs); }
-    static void pack(const Mix<T>& mix, F* packed) {
-        constexpr int64_t together = Stored<T>::packed;
-        const int64_t inputs = mix.inputs();
-        for (int64_t k = 0; k < mix.orders; ++k)
-            for (int64_t p = 0; p < count(mix.outputs); ++p)
-                for (int64_t r = 0; r < mix.radii; ++r)
-                    for (int64_t s = 0, first = 0; s < mix.sources; first += mix.source[s++].channels)
-                        for (int64_t i = 0; i < mix.source[s].stride(); i += together, packed += together * width)
-                            for (int64_t j = 0; j < together * width; ++j) {
-                                const int64_t channel = i + j % together, o = p * width + j / together;
-                                const bool there = channel < mix.source[s].channels && o < mix.outputs;
-                                const int64_t row = (k * mix.radii + r) * inputs + first + channel;
-                                packed[j] = there ? mix.weight[row * mix.outputs + o] : F(0);
-                            }
+    static void pack(const Mix<T>& mix, F* packed, int threads) {
+        const int64_t panels = count(mix.outputs), inputs = mix.inputs();
+        const size_t panel_size = mix.depth() * Stored<T>::packed * width;
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t panel = 0; panel < mix.orders * panels; ++panel) {
+            F* place = packed + panel * panel_size;
+            const F* row = mix.weight + panel / panels * mix.radii * inputs * mix.outputs + panel % panels * width;
+            for (int64_t r = 0; r < mix.radii; ++r)
+                for (int64_t s = 0; s < mix.sources; ++s)
+                    for (int64_t i = 0; i < mix.source[s].channels; i += Stored<T>::packed) {
+                        const int64_t rows = std::min<int64_t>(Stored<T>::packed, mix.source[s].channels - i);
+                        pack_rows(row, rows, mix.outputs, mix.outputs - panel % panels * width, place);
+                        place += Stored<T>::packed * width;
+                        row += rows * mix.outputs;
+                    }
+        }
+    }
+    // The first `some` numbers of `rows` rows side by side, zeros where there are fewer than a word and a panel hold.
+    static void pack_rows(const F* row, int64_t rows, int64_t stride, int64_t some, F* place) {
+        constexpr int together = Stored<T>::packed;
+        if (some >= width && rows == together) {
+            for (int64_t j = 0; j < width; ++j)
+                for (int i = 0; i < together; ++i) place[j * together + i] = row[i * stride + j];
+            return;
+        }
+        std::memset(place, 0, together * width * sizeof(F));
+        for (int64_t j = 0; j < std::min<int64_t>(some, width); ++j)
+            for (int i = 0; i < rows; ++i) place[j * together + i] = row[i * stride + j];
     }
     // The transposed weight of the inputs `first` to `first` + `some`, which become the outputs.
-    static void pack_transposed(const F* weight, int64_t orders, int64_t radii, int64_t in, int64_t out, int64_t first,
-                                int64_t some, F* packed) {
-        const int64_t depth = radii * out;
-        for (int64_t k = 0; k < orders; ++k)
-            for (int64_t p = 0; p < count(some); ++p)
-                for (int64_t d = 0; d < depth; ++d)
-                    for (int64_t j = 0; j < width; ++j) {
-                        const int64_t i = p * width + j, r = d / out, o = d % out;
-                        packed[((k * count(some) + p) * depth + d) * width + j] =
-                            i < some ? weight[((k * radii + r) * in + first + i) * out + o] : F(0);
-                    }
+    static void pack_transposed(const Mix<T>& mix, int64_t first, int64_t some, F* packed, int threads) {
+        constexpr int together = Stored<T>::packed;
+        const int64_t panels = count(some), out = mix.outputs, inputs = mix.inputs();
+        const size_t panel_size = mix.radii * whole_words<T>(out) * together * width;
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (int64_t panel = 0; panel < mix.orders * panels; ++panel) {
+            F* place = packed + panel * panel_size;
+            const int64_t from = panel % panels * width, lanes = std::min(width, some - from);
+            std::memset(place, 0, panel_size * sizeof(F));
+            for (int64_t r = 0; r < mix.radii; ++r) {
+                const F* weight = mix.weight + ((panel / panels * mix.radii + r) * inputs + first + from) * out;
+                for (int64_t o = 0; o < out; o += together, place += together * width)
+                    for (int64_t j = 0; j < lanes; ++j)
+                        for (int64_t i = 0; i < std::min<int64_t>(together, out - o); ++i)
+                            place[j * together + i] = weight[j * out + o + i];
+            }
+        }
     }
 };
 
