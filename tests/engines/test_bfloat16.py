@@ -146,6 +146,19 @@ def test_a_voxel_that_is_not_a_number_reaches_its_neighbours_alone(engine, chann
     assert hit.tolist() == [False, False, False, True, True]
 
 
+@pytest.mark.usefixtures("multiplied")
+@pytest.mark.parametrize("hemisphere", [True, False])
+def test_a_large_constant_leaves_what_is_small_beside_it(engine, hemisphere):
+    """Activations are mostly their mean; its rounding must not fall on all that differs between directions."""
+    level = sphere_hierarchy(8, 1, hemisphere).levels[0]
+    x = noise(level.vertices, 1, 2, 2, 2, 4).float()
+    small = x - x.mean(0)
+    columns = torch.ones(1, 2, 2, 2, 4), torch.zeros(1, 2, 2, 2, 4)
+    with autocast():
+        found = engine.leave(engine.turn(engine.enter(100 + small, level), level, *columns), level)
+    assert relative_error(found - found.mean(0), small) < 5 * ROUNDING
+
+
 def _network(normalisation):
     torch.manual_seed(0)
     config = ModelConfig(6, nside=4, width=8, levels=3, normalisation=normalisation)

@@ -49,19 +49,14 @@ def _filled_up(count: int, unit: int) -> int:
     return -(-count // unit) * unit
 
 
-def _panels(matrix: Float[np.ndarray, "row depth"], together: int) -> Float[np.ndarray, " packed"]:
-    """Return the matrix in panels, (panel, depth, row, `together` of the depth), filled up with zeros."""
-    rows, depth = matrix.shape
+def _words(matrix: Float[np.ndarray, "row depth"], dtype: torch.dtype) -> np.ndarray:
+    """Return the matrix in panels, (panel, depth, row, a word's numbers of the depth), filled up with zeros."""
+    (rows, depth), together = matrix.shape, _together(dtype)
     whole = np.zeros((_filled_up(rows, PANEL_ROWS), _filled_up(depth, together)))
     whole[:rows, :depth] = matrix
     parts = whole.reshape(len(whole) // PANEL_ROWS, PANEL_ROWS, whole.shape[1] // together, together)
-    return parts.swapaxes(1, 2).ravel()
-
-
-def _stored(numbers: Float[np.ndarray, " packed"], dtype: torch.dtype) -> np.ndarray:
-    """Return the numbers as the kernels read them; numpy knows no bfloat16, so its bits."""
-    stored = torch.from_numpy(numbers).to(dtype)
-    return (stored.view(torch.int16) if dtype == torch.bfloat16 else stored).numpy()
+    numbers = torch.from_numpy(parts.swapaxes(1, 2).ravel()).to(dtype)
+    return (numbers.view(torch.float32) if together > 1 else numbers).numpy()  # numpy knows no bfloat16
 
 
 def make_plan(
@@ -69,13 +64,16 @@ def make_plan(
 ) -> Plan:
     """Return the tables of x ↦ diag(blocks)·Qᵀ x, Q given by the orbits; its adjoint uses the same tables.
 
-    Where products take several terms at a time, each block's coordinates are filled up to a multiple of those.
+    Where products take several terms at a time, each block's coordinates are filled up to a multiple of those. The
+    first block, where constants lie, keeps the precision of what is computed with, a number a word.
     """
     sizes, together = [len(orbit.vertices) for orbit in orbits], _together(dtype)
     widths = [block.shape[1] for block in blocks]
     padded = [_filled_up(width, together) for width in widths]
     begin = np.cumsum([0, *padded])
     place = np.concatenate([start + np.arange(width) for start, width in zip(begin[:-1], widths, strict=True)])
+    wide = [np.pad(block, ((0, 0), (0, -block.shape[1] % together))) for block in blocks]
+    words = torch.float32 if dtype == torch.bfloat16 else dtype
     arrays = {
         "orbit_start": np.cumsum([0, *sizes]),
         "orbit_vertex": np.concatenate([orbit.vertices for orbit in orbits]),
@@ -86,11 +84,11 @@ def make_plan(
         "block_out": np.cumsum([0, *(block.shape[0] for block in blocks)]),
     }
     for name, packed in (
-        ("analysis", [_panels(block, together) for block in blocks]),
-        ("synthesis", [_panels(block.T, together) for block in blocks]),
+        ("analysis", [_words(block, dtype if index else words) for index, block in enumerate(wide)]),
+        ("synthesis", [_words(block.T, dtype if index else words) for index, block in enumerate(wide)]),
     ):
-        arrays[f"{name}_start"] = np.cumsum([0, *(len(part) // together for part in packed)])
-        arrays[name] = _stored(np.concatenate(packed), dtype)
+        arrays[f"{name}_start"] = np.cumsum([0, *map(len, packed)])
+        arrays[name] = np.concatenate(packed)
     for name in (*_INTEGERS, *_EDGES):
         arrays[name] = np.ascontiguousarray(arrays[name], dtype=np.int64)
     vertices, eigenvectors = sum(sizes), int(arrays["block_out"][-1])

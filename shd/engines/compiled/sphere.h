@@ -13,7 +13,8 @@ namespace shd {
 // Laid out by plan.py. Orbits: `members` vertices each, a members × members matrix to their adapted coordinates.
 // Blocks: coordinates `block_in[b]…` to eigenvectors `block_out[b]…`; matrices packed for either direction in panels of
 // WIDE_ROWS rows, words of the numbers of as many columns as products take at a time. Every block's coordinates begin with
-// a word: some coordinates are nobody's, and zero.
+// a word: some coordinates are nobody's, and zero. The first block has the constant function, which is most of a network's
+// activations: rounded numbers would spread its error over all others. It has a number a word.
 template <class T>
 struct Plan {
     typedef Word<T> F;
@@ -22,6 +23,13 @@ struct Plan {
     const F* orbit_matrix;
     const int64_t *block_in, *block_out, *analysis_start, *synthesis_start;
     const F *analysis, *synthesis;
+
+    int64_t together(int64_t block) const { return block ? Stored<T>::packed : 1; }
+    // The word that has coordinate i.
+    int64_t word(int64_t i) const {
+        const int64_t whole = block_in[1];
+        return i < whole ? i : whole + (i - whole) / Stored<T>::packed;
+    }
 };
 
 // c[i][:] = Σ_k a[k][i]·b[k][:] for a panel of WIDE_ROWS rows, `valid` of which are kept; a and b in `depth` words of T.
@@ -97,12 +105,13 @@ struct OrbitOf {
     typedef Word<T> F;
     using S = Simd<F>;
     typedef typename S::type Vector;
+    const Plan<T>& plan;
     const int64_t *vertex, *coordinate;
     const F* matrix;
     int64_t size;
 
     OrbitOf(const Plan<T>& plan, int64_t o)
-        : vertex(plan.orbit_vertex + plan.orbit_start[o]), coordinate(plan.orbit_coordinate + plan.orbit_start[o]),
+        : plan(plan), vertex(plan.orbit_vertex + plan.orbit_start[o]), coordinate(plan.orbit_coordinate + plan.orbit_start[o]),
           matrix(plan.orbit_matrix + plan.orbit_matrix_start[o]), size(plan.orbit_start[o + 1] - plan.orbit_start[o]) {}
 
     // Vertices from their adapted coordinates.
@@ -116,12 +125,14 @@ struct OrbitOf {
         Vector found[8];
         turn_orbit<F, true>(size, matrix, value, found);
         for (int64_t j = 0; j < size; ++j) {
-            F* row = packed.row(coordinate[j] / Stored<T>::packed) + v * S::lanes;
-            if constexpr (Stored<T>::packed == 1) {
-                S::store(row, found[j]);
-            } else {
-                put_half(row, coordinate[j] % 2, found[j]);
+            F* row = packed.row(plan.word(coordinate[j])) + v * S::lanes;
+            if constexpr (Stored<T>::packed == 2) {
+                if (coordinate[j] >= plan.block_in[1]) {
+                    put_half(row, coordinate[j] % 2, found[j]);
+                    continue;
+                }
             }
+            S::store(row, found[j]);
         }
     }
     template <class V>
@@ -143,11 +154,11 @@ inline void for_orbits(const Plan<T>& plan, WORK work) {
 // Space for adapted coordinates in words of T; those that are nobody's are zero.
 template <class T, int PURPOSE>
 Slab<Word<T>> packed_slab(const Plan<T>& plan) {
-    const Slab<Word<T>> packed = own_slab<Word<T>, PURPOSE>(whole_words<T>(plan.coordinates));
+    const Slab<Word<T>> packed = own_slab<Word<T>, PURPOSE>(plan.coordinates);
     if (Stored<T>::packed > 1)
         for (int64_t b = 0; b < plan.blocks; ++b)
             if (plan.block_in[b + 1] > plan.block_in[b])
-                std::memset(packed.row(plan.block_in[b + 1] / 2 - 1), 0, packed.width * sizeof(Word<T>));
+                std::memset(packed.row(plan.word(plan.block_in[b + 1] - 1)), 0, packed.width * sizeof(Word<T>));
     return packed;
 }
 
@@ -157,8 +168,8 @@ void analyse_blocks(const Plan<T>& plan, const Slab<Word<T>>& packed, const Slab
     constexpr int64_t W = Slab<T>::width;
     T tile[WIDE_ROWS * W];
     for (int64_t b = 0; b < plan.blocks; ++b) {
-        const int64_t depth = (plan.block_in[b + 1] - plan.block_in[b]) / Stored<T>::packed;
-        const Word<T>* from = packed.row(plan.block_in[b] / Stored<T>::packed);
+        const int64_t depth = (plan.block_in[b + 1] - plan.block_in[b]) / plan.together(b);
+        const Word<T>* from = packed.row(plan.word(plan.block_in[b]));
         const Word<T>* matrix = plan.analysis + plan.analysis_start[b];
         for (int64_t row = plan.block_out[b], i = 0; row < plan.block_out[b + 1]; row += WIDE_ROWS, i += WIDE_ROWS) {
             const int64_t kept = std::min<int64_t>(WIDE_ROWS, plan.block_out[b + 1] - row);
@@ -166,23 +177,32 @@ void analyse_blocks(const Plan<T>& plan, const Slab<Word<T>>& packed, const Slab
                 out.expect_to_write(r);
                 if (r < plan.vertices) ahead.expect_next(r);
             }
+            const auto multiply = [&](T* target, int64_t stride) {
+                if (b) panel<T>(matrix + i * depth, from, depth, target, stride, kept);
+                else panel<Word<T>>(matrix + i * depth, from, depth, target, stride, kept);
+            };
             if (out.valid == W) {
-                panel<T>(matrix + i * depth, from, depth, out.row(row), out.stride, kept);
+                multiply(out.row(row), out.stride);
             } else {
-                panel<T>(matrix + i * depth, from, depth, tile, W, kept);
+                multiply(tile, W);
                 for (int64_t r = 0; r < kept; ++r) std::memcpy(out.row(row + r), tile + r * W, out.valid * sizeof(T));
             }
         }
     }
 }
 
-// Coefficients of the eigenvectors `from` to `to` in words of T, zeros where columns do not exist.
+// Coefficients of the eigenvectors `from` to `to` in words of T, zeros where columns do not exist; or one a word.
 template <class T>
-void pack_rows(const Slab<T>& z, int64_t from, int64_t to, const Slab<Word<T>>& packed) {
-    constexpr int64_t L = Simd<Word<T>>::lanes, W = Slab<T>::width;
-    if constexpr (Stored<T>::packed == 1) {
-        for (int64_t e = from; e < to; ++e) std::memcpy(packed.row(e - from), z.row(e), z.valid * sizeof(T));
-    } else {
+void pack_rows(const Slab<T>& z, int64_t from, int64_t to, int64_t together, const Slab<Word<T>>& packed) {
+    using S = Simd<Word<T>>;
+    constexpr int64_t L = S::lanes, W = Slab<T>::width;
+    if (together == 1) {
+        for (int64_t e = from; e < to; ++e)
+            for (int64_t j = 0; j < W; j += L)
+                S::store(packed.row(e - from) + j, load_partial<S>(z.row(e) + j, z.valid - j));
+        return;
+    }
+    if constexpr (Stored<T>::packed == 2) {
         T some[2][W] = {};
         for (int64_t e = from; e < to; e += 2) {
             const bool whole = z.valid == W && e + 1 < to;
@@ -202,10 +222,11 @@ template <class T, class V>
 void synthesise_blocks(const Plan<T>& plan, const Slab<T>& z, const Slab<Word<T>>& adapted, const Slab<V>& out) {
     int64_t most = 0;
     for (int64_t b = 0; b < plan.blocks; ++b) most = std::max(most, plan.block_out[b + 1] - plan.block_out[b]);
-    const Slab<Word<T>> packed = own_slab<Word<T>, 1>(whole_words<T>(most));
+    const Slab<Word<T>> packed = own_slab<Word<T>, 1>(most);
     for (int64_t b = 0; b < plan.blocks; ++b) {
-        pack_rows(z, plan.block_out[b], plan.block_out[b + 1], packed);
-        const int64_t depth = whole_words<T>(plan.block_out[b + 1] - plan.block_out[b]);
+        const int64_t together = plan.together(b), rows = plan.block_out[b + 1] - plan.block_out[b];
+        const int64_t depth = (rows + together - 1) / together;
+        pack_rows(z, plan.block_out[b], plan.block_out[b + 1], together, packed);
         const Word<T>* matrix = plan.synthesis + plan.synthesis_start[b];
         for (int64_t row = plan.block_in[b], i = 0; row < plan.block_in[b + 1]; row += WIDE_ROWS, i += WIDE_ROWS) {
             const int64_t kept = std::min<int64_t>(WIDE_ROWS, plan.block_in[b + 1] - row);
@@ -213,7 +234,8 @@ void synthesise_blocks(const Plan<T>& plan, const Slab<T>& z, const Slab<Word<T>
                 if (r < plan.vertices) out.expect_to_write(r);
                 if (r < plan.eigenvectors) z.expect_next(r);
             }
-            panel<T>(matrix + i * depth, packed.row(0), depth, adapted.row(row), adapted.stride, kept);
+            if (b) panel<T>(matrix + i * depth, packed.row(0), depth, adapted.row(row), adapted.stride, kept);
+            else panel<Word<T>>(matrix + i * depth, packed.row(0), depth, adapted.row(row), adapted.stride, kept);
         }
     }
 }
