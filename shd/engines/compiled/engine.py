@@ -56,8 +56,8 @@ class CompiledEngine:
     """A field's representation is its coefficients in the eigenbasis, block by block.
 
     Under `torch.autocast("cpu", torch.bfloat16)` they are stored as bfloat16 and multiplied as such, on processors that
-    can (AVX512_BF16); everything else, and on other processors all of it, stays in the field's precision. So do products
-    with the block where constants lie: a field's mean is large, and its error would fall on what differs from it.
+    can (AVX512_BF16); everything else, and on other processors all of it, stays in the field's precision. So do the
+    products with the block where constants lie: a field's mean is large, and its error would fall on the rest.
     """
 
     name = "compiled"

@@ -111,8 +111,9 @@ struct OrbitOf {
     int64_t size;
 
     OrbitOf(const Plan<T>& plan, int64_t o)
-        : plan(plan), vertex(plan.orbit_vertex + plan.orbit_start[o]), coordinate(plan.orbit_coordinate + plan.orbit_start[o]),
-          matrix(plan.orbit_matrix + plan.orbit_matrix_start[o]), size(plan.orbit_start[o + 1] - plan.orbit_start[o]) {}
+        : plan(plan), vertex(plan.orbit_vertex + plan.orbit_start[o]),
+          coordinate(plan.orbit_coordinate + plan.orbit_start[o]), matrix(plan.orbit_matrix + plan.orbit_matrix_start[o]),
+          size(plan.orbit_start[o + 1] - plan.orbit_start[o]) {}
 
     // Vertices from their adapted coordinates.
     void from_adapted(const Slab<F>& adapted, int v, Vector (&found)[8]) const {
