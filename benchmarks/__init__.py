@@ -1,6 +1,12 @@
-"""Measurements that the pages of docs/ quote; `python -m benchmarks` lists them."""
+"""Measurements that the pages of docs/ quote; `python -m benchmarks` lists them.
+
+They run as the shd program does: waiting threads sleep, which must be said before torch loads, and freed memory is kept.
+"""
 
 import os
 
-# As the shd program does, before torch loads: waiting threads sleep, or a busy machine slows training many times over.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from shd.cli.allocator import keep_freed_memory
+
+keep_freed_memory()

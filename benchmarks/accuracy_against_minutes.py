@@ -49,7 +49,7 @@ def fitted(phantom: Phantom, minutes: float) -> tuple[np.ndarray, int]:
     settings = default_settings(int(phantom.scan.mask.sum()), steps=1)
     scan = normalise(phantom.scan)
     untrained = SubjectTraining(scan, phantom.responses, settings).best_model()
-    fod, _ = finish(untrained, scan, phantom.responses, DEGREE, settings.tile, silent, Clock())
+    fod, _ = finish(untrained, scan, phantom.responses, DEGREE, silent, Clock())
     return fod.wm, 0
 
 

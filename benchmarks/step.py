@@ -21,7 +21,6 @@ from shd.engines import set_engine
 from shd.fitting.budget import default_settings
 from shd.scans.normalisation import normalise
 from shd.simulation import Phantom, crossing_phantom
-from shd.training.settings import bfloat16_pays
 from shd.training.subject import SubjectTraining
 
 PARTS = ("features", "network", "loss", "backward", "optimiser", "rest")
@@ -87,8 +86,7 @@ def main(options: Sequence[str] = ()) -> None:
     arguments = parser.parse_args(options)
     prepare(arguments.threads)
     phantom = crossing_phantom(shape=(arguments.side,) * 3)
-    precision = "autocast to bfloat16" if bfloat16_pays("cpu") else "float32"
-    title = f"Training step, {arguments.side}³ voxels, {precision}, {arguments.threads} threads"
+    title = f"Training step, {arguments.side}³ voxels, float32, {arguments.threads} threads"
     cases = (
         step_case(phantom, width, engine, arguments.threads) for width in arguments.widths for engine in FAST_ENGINES
     )

@@ -13,7 +13,6 @@ from benchmarks.harness.baselines import record, save, stored_medians
 from benchmarks.harness.cases import Case, Result, measured
 from benchmarks.harness.floors import MachineRates
 from benchmarks.harness.timing import Patience
-from shd.cli.allocator import keep_freed_memory
 
 __all__ = ["option_parser", "prepare", "show", "store"]
 
@@ -29,7 +28,6 @@ def option_parser(description: str | None) -> argparse.ArgumentParser:
 
 def prepare(threads: int) -> None:
     """Make the process as the shd program's own: its allocator, and `threads` threads."""
-    keep_freed_memory()
     torch.set_num_threads(threads)
 
 

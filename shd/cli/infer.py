@@ -22,6 +22,7 @@ def infer(
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
     engine: str = typer.Option("auto", help="auto, compiled, torch or reference: equal results, unequal speed."),
+    bfloat16: bool = typer.Option(False, "--bfloat16", help="Half precision: a third quicker for wide networks."),
     ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
     force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
 ) -> None:
@@ -40,7 +41,8 @@ def infer(
         scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
         with shown_progress() as report:
             result = infer_scan(
-                scan, model, degree=degree, tile=tile, device=device, threads=threads, engine=engine, report=report
-            )
+                scan, model, degree=degree, tile=tile, device=device, threads=threads, engine=engine,
+                bfloat16=bfloat16, report=report,
+            )  # fmt: skip
             files = write_fit(folder, scan, result, inputs, report)
     announce(result, files, out)

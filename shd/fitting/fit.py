@@ -163,12 +163,13 @@ def finish(
     clock: Clock,
     estimates: Float16[np.ndarray, "voxel scale unknown"] | None = None,
     core: int | None = None,
+    bfloat16: bool = False,
 ) -> tuple[FodField, Peaks]:
-    """Return fODFs of every masked voxel and their peaks on the grid; `core` as in `deconvolve`."""
+    """Return fODFs of every masked voxel and their peaks on the grid; `core` and `bfloat16` as in `deconvolve`."""
     on_tile = counted("inference", len(scan.b0), report)
     try:
         fod = deconvolve(
-            model, scan, responses, degree=degree, core=core, estimates=estimates, on_tile=on_tile
+            model, scan, responses, degree=degree, core=core, estimates=estimates, bfloat16=bfloat16, on_tile=on_tile
         )
     except ResourceError as error:
         way_out = "close other programs, or give a smaller --width"

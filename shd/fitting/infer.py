@@ -30,6 +30,7 @@ def infer(
     device: str | None = None,
     threads: int | None = None,
     engine: str = "auto",
+    bfloat16: bool = False,
     report: Report = silent,
 ) -> Fit:
     """Return the fODFs of a scan by the network in `model`, with the responses it was trained with.
@@ -37,7 +38,8 @@ def infer(
     The scan must have the shells of the training scan (within 80 s/mm²); its directions may be others. Because
     responses are shared, amplitudes compare between scans of one scanner and protocol. degree: of the fODFs, 8 or less
     if the scan has fewer directions than unknowns. tile: half the side of the boxes computed at once; by
-    default what half of the free memory holds. engine: one of `shd.engines.ENGINES`. report: told the progress.
+    default what half of the free memory holds. engine: one of `shd.engines.ENGINES`. bfloat16: as
+    in `deconvolve`. report: told the progress.
 
     Raises ResponseError for other shells, CheckpointError for a file that holds no model, ResourceError where memory or
     the device asked for is missing.
@@ -58,7 +60,7 @@ def infer(
     estimates = estimate_scan(normalised, responses, vertices, device, on_block=advance)
     clock.lap("first estimate")
     core = 2 * tile if tile else None
-    fod, peaks = finish(network, normalised, responses, degree, report, clock, estimates, core)
+    fod, peaks = finish(network, normalised, responses, degree, report, clock, estimates, core, bfloat16)
     return Fit(fod, peaks, responses, network, None, coherence, [], clock.laps)
 
 

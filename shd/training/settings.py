@@ -7,20 +7,12 @@ import torch
 from shd.engines import ENGINES
 from shd.training.losses.objective import LossWeights
 
-__all__ = ["FitSettings", "bfloat16_pays", "default_device"]
+__all__ = ["FitSettings", "default_device"]
 
 
 def default_device() -> str:
     """Return "cuda" where a GPU is usable, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def bfloat16_pays(device: str) -> bool:
-    """Return whether this processor multiplies bfloat16 matrices faster than float32 ones."""
-    if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(supported and supported())
 
 
 @dataclass(frozen=True)
@@ -31,8 +23,9 @@ class FitSettings:
     channels at the finest level. tile: side of the training tiles in voxels. learning_rate: its peak; warm_up: part
     of the budget until it. averaging: decay of the running average of the weights that is kept. held_out: part of the
     mask's voxels that never enter the data term and choose the best weights. bfloat16: matrix products in bfloat16
-    when training. engine: one of `shd.engines.ENGINES`. recompute: activations are computed again in the
-    backward pass instead of kept: a quarter less memory for large tiles.
+    when training; quicker for wide networks, but less exact (docs/benchmarks.md). engine: one of
+    `shd.engines.ENGINES`. recompute: activations are computed again in the backward pass instead of kept: a quarter
+    less memory for large tiles.
     """
 
     minutes: float | None = None
@@ -53,17 +46,15 @@ class FitSettings:
     levels: int = 3
     weights: LossWeights = field(default_factory=LossWeights)
     device: str = field(default_factory=default_device)
-    bfloat16: bool | None = None
+    bfloat16: bool = False
     engine: str = "auto"
     recompute: bool = False
     threads: int = field(default_factory=torch.get_num_threads)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Fill in what depends on the machine and check the budget."""
+        """Check the budget and the engine."""
         if (self.minutes is None) == (self.steps is None):
             raise ValueError("the budget: give either minutes or steps")
         if self.engine not in ENGINES:
             raise ValueError(f"engine {self.engine!r}: use one of {', '.join(ENGINES)}")
-        if self.bfloat16 is None:
-            object.__setattr__(self, "bfloat16", bfloat16_pays(self.device))

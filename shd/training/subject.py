@@ -123,7 +123,7 @@ class SubjectTraining:
         scored = torch.from_numpy(chosen_voxels | (not chosen_voxels.any())).to(self.device)
         estimates = torch.from_numpy(self.estimates[chosen]).to(self.device).float()
         fields = self.features(signal, estimates, mask)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bool(self.settings.bfloat16)):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
             fractions = model(fields, mask.unsqueeze(-1))
         return self.objective.terms(fractions, signal, mask, scored)
 
