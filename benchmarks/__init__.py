@@ -1,6 +1,7 @@
 """Measurements that the pages of docs/ quote; `python -m benchmarks` lists them.
 
-They run as the shd program does: waiting threads sleep, which must be said before torch loads, and freed memory is kept.
+They run as the shd program does: waiting threads sleep, which must be said before torch loads, and freed memory is
+kept.
 """
 
 import os

@@ -27,7 +27,7 @@ def option_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def prepare(threads: int) -> None:
-    """Make the process as the shd program's own: its allocator, and `threads` threads."""
+    """Let torch use `threads` threads."""
     torch.set_num_threads(threads)
 
 
