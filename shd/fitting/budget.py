@@ -8,10 +8,10 @@ from shd.training.settings import FitSettings, default_device
 
 __all__ = ["default_settings", "describe"]
 
-# On two cores a fit of a few thousand voxels stops improving after one to two minutes (docs/method.md); larger scans
-# get more, since every voxel is to be seen several times.
+# On two cores a fit of a few thousand voxels stops improving after about a minute, a thousand steps (docs/method.md);
+# larger scans get more, so that every voxel is seen some 25 times.
 _SHORTEST, _LONGEST = 1.0, 10.0
-_VOXELS_PER_MINUTE = 10_000
+_VOXELS_PER_MINUTE = 20_000
 _CPU_WIDTH, _GPU_WIDTH = 8, 32
 
 
