@@ -32,18 +32,18 @@ def available_memory(device: torch.device) -> int:
     return free
 
 
-def bytes_per_voxel(config: ModelConfig) -> int:
+def bytes_per_voxel(config: ModelConfig, engine: str = "compiled") -> int:
     """Return what a voxel of a box takes at the peak: three copies of its input, and three fields of the finest width.
 
-    Those are what is mixed, what comes of it, and the skip. As measured, 206 kB at nside 8 and width 32; deeper levels
-    are smaller.
+    Those are what is mixed, what comes of it, and the skip. As measured with the compiled engine, 206 kB at nside 8 and
+    width 32; deeper levels are smaller. Other engines make the neighbour sums whole, and take four times as much.
     """
     floats = 3 * (config.input_channels + config.width) + 8
-    return 4 * vertex_count(config.nside, config.hemisphere) * floats
+    return (1 if engine == "compiled" else 4) * 4 * vertex_count(config.nside, config.hemisphere) * floats
 
 
-def largest_core(config: ModelConfig, halo: int, device: torch.device) -> int:
+def largest_core(config: ModelConfig, halo: int, device: torch.device, engine: str = "compiled") -> int:
     """Return the longest side of a core (voxels) whose box, with its halo, fits into half of the free memory."""
-    side = (_SHARE * available_memory(device) / bytes_per_voxel(config)) ** (1 / 3) - 2 * halo
+    side = (_SHARE * available_memory(device) / bytes_per_voxel(config, engine)) ** (1 / 3) - 2 * halo
     core = max([_SIDES[0], *(length for length in _SIDES if length <= side)])
     return -(-core // config.spatial_factor) * config.spatial_factor

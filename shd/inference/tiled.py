@@ -13,9 +13,11 @@ import torch
 from jaxtyping import Bool, Float, Float16, Int
 from torch import Tensor
 
+from shd.engines.choice import choose_engine
 from shd.errors import ResourceError, is_out_of_memory
 from shd.fodf.field import FodField
 from shd.graphs.hemisphere import vertex_directions
+from shd.graphs.spatial import distance_classes
 from shd.inference.memory import largest_core
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
@@ -64,7 +66,9 @@ def deconvolve(
     per_unit = forward_model(responses, scan.gradients, vertices).b0.numpy()
     wm = np.zeros((len(scan.b0), coefficient_count(degree)), dtype=np.float32)
     isotropic = np.zeros((len(scan.b0), len(responses) - 1), dtype=np.float32)
-    core = core or largest_core(config, halo, device)
+    radii = len(distance_classes(config.kernel))
+    engine = choose_engine(model.unet.engine, torch.empty(0, dtype=torch.float32, device=device), radii).name
+    core = core or largest_core(config, halo, device, engine)
     for tile, inner in covering_tiles(scan.rows, core, halo, config.spatial_factor):
         box, window = _box_and_window(scan.rows, tile, inner, config)
         rows = tile_rows(scan.rows, box)
