@@ -2,19 +2,22 @@
 
 import os
 from contextlib import suppress
+from itertools import product
+from math import floor, log2, prod
 from pathlib import Path
 
 import torch
 
 from shd.graphs.hemisphere import vertex_count
 from shd.models.config import ModelConfig
+from shd.scans.tiles import split_span
 
-__all__ = ["available_memory", "bytes_per_voxel", "largest_core"]
+__all__ = ["available_memory", "best_cores", "bytes_per_voxel", "voxels_that_fit"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 _CONTAINER = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 _SHARE = 0.5  # of what is free: other programs, the scan and its results need some too
-_SIDES = (8, 12, 16, 24, 32, 48, 64)  # few, so that a little more or less free memory gives the same boxes
+_SMALLEST = 8  # voxels a side of a core, where the halo is most of the box
 
 
 def available_memory(device: torch.device) -> int:
@@ -42,8 +45,39 @@ def bytes_per_voxel(config: ModelConfig, engine: str = "compiled") -> int:
     return (1 if engine == "compiled" else 4) * 4 * vertex_count(config.nside, config.hemisphere) * floats
 
 
-def largest_core(config: ModelConfig, halo: int, device: torch.device, engine: str = "compiled") -> int:
-    """Return the longest side of a core (voxels) whose box, with its halo, fits into half of the free memory."""
-    side = (_SHARE * available_memory(device) / bytes_per_voxel(config, engine)) ** (1 / 3) - 2 * halo
-    core = max([_SIDES[0], *(length for length in _SIDES if length <= side)])
-    return -(-core // config.spatial_factor) * config.spatial_factor
+def voxels_that_fit(config: ModelConfig, device: torch.device, engine: str = "compiled") -> int:
+    """Return how many voxels a box may have to fit into half of the free memory.
+
+    Rounded down to a power of √2, so that a little more or less free memory gives the same boxes.
+    """
+    voxels = _SHARE * available_memory(device) / bytes_per_voxel(config, engine)
+    return int(2 ** (floor(2 * log2(max(voxels, 1))) / 2))
+
+
+def best_cores(
+    spans: tuple[tuple[int, int], ...], halo: int, factor: int, voxels: int
+) -> tuple[int, int, int]:
+    """Return the sides of cores that cover `spans` (first voxel and end along each axis) with the least work.
+
+    Work is the voxels of all boxes, which are cores with their halo, as far as the spans reach. No box has more than
+    `voxels` voxels, unless cores of 8 voxels a side need more.
+    """
+    choices = [_ways_to_split(first, end, halo, factor) for first, end in spans]
+    fitting = [way for way in product(*choices) if prod(box for _, box, _ in way) <= voxels]
+    best = min(fitting, key=lambda way: prod(work for _, _, work in way)) if fitting else [way[-1] for way in choices]
+    x, y, z = (core for core, _, _ in best)
+    return x, y, z
+
+
+def _ways_to_split(first: int, end: int, halo: int, factor: int) -> list[tuple[int, int, int]]:
+    """Return (core, longest box, sum of the boxes) along one axis, for one part, two parts and so on."""
+    ways = []
+    smallest = -(-_SMALLEST // factor) * factor
+    for parts in range(1, max(1, (end - first) // smallest) + 1):
+        core = -(-(end - first) // (parts * factor)) * factor
+        boxes = [
+            min(start + length + halo, end) - max(start - halo, first)
+            for start, length in split_span(first, end, core, factor)
+        ]
+        ways.append((core, max(boxes), sum(boxes)))
+    return ways

@@ -18,13 +18,13 @@ from shd.errors import ResourceError, is_out_of_memory
 from shd.fodf.field import FodField
 from shd.graphs.hemisphere import vertex_directions
 from shd.graphs.spatial import distance_classes
-from shd.inference.memory import largest_core
+from shd.inference.memory import best_cores, voxels_that_fit
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.features import SphericalFeatures, spherical_features
 from shd.scans.first_estimate import estimate_scan
 from shd.scans.normalisation import NormalisedScan
-from shd.scans.tiles import Tile, covering_tiles, tile_rows
+from shd.scans.tiles import Tile, covering_tiles, mask_spans, tile_rows
 from shd.signal.forward_model import forward_model
 from shd.signal.response import Response
 from shd.sphere.harmonics import coefficient_count, even_harmonics
@@ -51,7 +51,7 @@ def deconvolve(
     """Return the fODFs of every masked voxel, amplitudes per response (scanner axes, MRtrix3 basis).
 
     model: in evaluation mode; its device is used. degree: of the white-matter coefficients. core, halo: voxels a side;
-    memory grows as (core + 2·halo)³, and without `core` it is the largest that fits into half of the free memory.
+    memory grows as (core + 2·halo)³; without `core` boxes are such that half of the free memory holds one.
     estimates: the scan's, if `estimate_scan` was called before. bfloat16: products of the network in half precision,
     a third quicker for wide networks; fODFs then differ by 0.3 %. on_tile: told how many voxels each tile finished.
     Where a voxel's signal is zero so is its fODF. Raises ResourceError when a box does not fit into memory.
@@ -68,8 +68,11 @@ def deconvolve(
     isotropic = np.zeros((len(scan.b0), len(responses) - 1), dtype=np.float32)
     radii = len(distance_classes(config.kernel))
     engine = choose_engine(model.unet.engine, torch.empty(0, dtype=torch.float32, device=device), radii).name
-    core = core or largest_core(config, halo, device, engine)
-    for tile, inner in covering_tiles(scan.rows, core, halo, config.spatial_factor):
+    cores: int | tuple[int, int, int] = core or 0
+    if core is None:
+        spans = mask_spans(scan.rows, config.spatial_factor)
+        cores = best_cores(spans, halo, config.spatial_factor, voxels_that_fit(config, device, engine))
+    for tile, inner in covering_tiles(scan.rows, cores, halo, config.spatial_factor):
         box, window = _box_and_window(scan.rows, tile, inner, config)
         rows = tile_rows(scan.rows, box)
         try:
@@ -79,7 +82,7 @@ def deconvolve(
                 raise
             raise ResourceError(
                 f"a box of {' × '.join(map(str, rows.shape))} voxels does not fit into memory; use a smaller core and "
-                f"halo than {core} and {halo} voxels"
+                f"halo than {cores} and {halo} voxels"
             ) from error
         answered = rows[window]
         inside = answered >= 0

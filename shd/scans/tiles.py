@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from jaxtyping import Int
 
-__all__ = ["Tile", "covering_tiles", "random_tile", "tile_rows", "tile_shape"]
+__all__ = ["Tile", "covering_tiles", "mask_spans", "random_tile", "split_span", "tile_rows", "tile_shape"]
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,28 @@ def random_tile(
     return Tile((start[0], start[1], start[2]), shape)
 
 
+def mask_spans(rows: Int[np.ndarray, "x y z"], factor: int) -> tuple[tuple[int, int], ...]:
+    """Return first voxel and end of the mask along each axis, the first a multiple of `factor`; empty without mask."""
+    spans = [np.flatnonzero((rows >= 0).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not len(spans[0]):
+        return ()
+    return tuple((int(span[0]) // factor * factor, int(span[-1]) + 1) for span in spans)
+
+
 def covering_tiles(
-    rows: Int[np.ndarray, "x y z"], core: int, halo: int, factor: int
+    rows: Int[np.ndarray, "x y z"], core: int | tuple[int, int, int], halo: int, factor: int
 ) -> Iterator[tuple[Tile, Tile]]:
     """Yield (tile, core) pairs: the cores split the box around the mask evenly, each tile is its core with a halo.
 
-    `core` is the longest side of a core; cores without mask are left out. Starts are multiples of `factor`, so that
-    pooling blocks fall on the same voxels in every tile and in a whole-volume pass.
+    `core` is the longest side of a core, for all axes or for each; cores without mask are left out. Starts are
+    multiples of `factor`, so that pooling blocks fall on the same voxels in every tile and in a whole-volume pass.
     """
-    if core % factor or halo % factor:
+    longest = core if isinstance(core, tuple) else (core,) * 3
+    if halo % factor or any(length % factor for length in longest):
         raise ValueError(f"core {core} and halo {halo} must be multiples of {factor}, the network's spatial pooling")
-    spans = [np.flatnonzero((rows >= 0).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    if not len(spans[0]):
-        return
-    splits = [_split(int(span[0]) // factor * factor, int(span[-1]) + 1, core, factor) for span in spans]
-    for parts in product(*splits):
+    spans = mask_spans(rows, factor)
+    splits = [split_span(first, end, length, factor) for (first, end), length in zip(spans, longest, strict=False)]
+    for parts in product(*splits) if splits else ():
         start, size = zip(*parts, strict=True)
         inner = Tile(start, size)
         if (tile_rows(rows, inner) >= 0).any():
@@ -63,7 +70,7 @@ def covering_tiles(
             yield wide, inner
 
 
-def _split(start: int, stop: int, longest: int, factor: int) -> list[tuple[int, int]]:
+def split_span(start: int, stop: int, longest: int, factor: int) -> list[tuple[int, int]]:
     """Return (start, length) of as few parts as `longest` allows, about equally long, multiples of `factor`."""
     parts = -(-(stop - start) // longest)
     length = -(-(stop - start) // (parts * factor)) * factor

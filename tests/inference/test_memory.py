@@ -1,13 +1,16 @@
 """Boxes follow the memory that is free."""
 
+from itertools import product
+from math import prod
 from pathlib import Path
 
 import pytest
 import torch
 
 from shd.inference import memory
-from shd.inference.memory import available_memory, bytes_per_voxel, largest_core
+from shd.inference.memory import available_memory, best_cores, bytes_per_voxel, voxels_that_fit
 from shd.models.config import ModelConfig
+from shd.scans.tiles import split_span
 
 CPU = torch.device("cpu")
 CONFIG = ModelConfig(9, width=32)
@@ -40,18 +43,46 @@ def test_a_system_without_meminfo(monkeypatch):
     assert available_memory(CPU) > 2**26
 
 
-@pytest.mark.parametrize(("gigabytes", "core"), [(0.01, 8), (4, 8), (24, 24), (64, 32), (1000, 64)])
-def test_boxes_grow_with_free_memory(monkeypatch, gigabytes, core):
-    monkeypatch.setattr(memory, "available_memory", lambda device: int(gigabytes * 1e9))
-    assert largest_core(CONFIG, 6, CPU) == core
+def test_boxes_grow_with_free_memory_in_steps(monkeypatch):
+    found = []
+    for gigabytes in (8, 8.1, 16, 32):
+        monkeypatch.setattr(memory, "available_memory", lambda device, g=gigabytes: int(g * 1e9))
+        found.append(voxels_that_fit(CONFIG, CPU))
+        assert found[-1] * bytes_per_voxel(CONFIG) <= gigabytes * 0.5e9
+    assert found[0] == found[1] and found[2] == pytest.approx(2 * found[0], abs=2) and found[3] > found[2]
 
 
-def test_engines_that_take_more_get_smaller_boxes(monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda device: int(64e9))
+def test_engines_that_take_more_get_smaller_boxes():
     assert bytes_per_voxel(CONFIG, "torch") == 4 * bytes_per_voxel(CONFIG)
-    assert largest_core(CONFIG, 6, CPU, "torch") < largest_core(CONFIG, 6, CPU)
 
 
-def test_cores_are_multiples_of_the_pooling(monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda device: 1)
-    assert largest_core(ModelConfig(9, nside=8, levels=4, spatial_poolings=3, width=8), 8, CPU) == 8
+def brute_force(spans, halo, factor, voxels):
+    """The least work over all even splits, boxes counted voxel by voxel."""
+    least = None
+    for cores in product(*(range(8, end - first + factor, factor) for first, end in spans)):
+        lengths = []
+        for (first, end), core in zip(spans, cores, strict=True):
+            parts = split_span(first, end, core, factor)
+            lengths.append([len({*range(a - halo, a + n + halo)} & {*range(first, end)}) for a, n in parts])
+        if prod(map(max, lengths)) <= voxels:
+            work = prod(map(sum, lengths))
+            least = work if least is None else min(least, work)
+    return least
+
+
+@pytest.mark.parametrize("voxels", [20**3, 30 * 30 * 20, 10**6])
+def test_cores_make_the_least_work_that_fits(voxels):
+    spans, halo, factor = ((0, 33), (4, 30), (2, 25)), 6, 2
+    cores = best_cores(spans, halo, factor, voxels)
+    lengths = []
+    for (first, end), core in zip(spans, cores, strict=True):
+        parts = split_span(first, end, core, factor)
+        lengths.append([min(a + n + halo, end) - max(a - halo, first) for a, n in parts])
+    assert prod(map(max, lengths)) <= voxels
+    assert prod(map(sum, lengths)) == brute_force(spans, halo, factor, voxels)
+
+
+def test_a_small_scan_is_one_box_and_too_little_memory_gives_the_smallest():
+    spans = ((0, 20), (0, 20), (0, 20))
+    assert best_cores(spans, 6, 2, 20**3) == (20, 20, 20)
+    assert best_cores(spans, 6, 2, 1) == (10, 10, 10)
