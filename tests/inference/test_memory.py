@@ -53,7 +53,7 @@ def test_boxes_grow_with_free_memory_in_steps(monkeypatch):
 
 
 def test_engines_that_take_more_get_smaller_boxes():
-    assert bytes_per_voxel(CONFIG, "torch") == 4 * bytes_per_voxel(CONFIG)
+    assert bytes_per_voxel(CONFIG, "torch") == 8 * bytes_per_voxel(CONFIG)
 
 
 def brute_force(spans, halo, factor, voxels):
