@@ -63,7 +63,7 @@ def networks(responses: tuple[Response, ...], scan: Scan) -> dict[str, ModelConf
 
 
 def tiled_case(
-    name: str, config: ModelConfig, engine: str, scan: NormalisedScan, responses: tuple[Response, ...]
+    name: str, config: ModelConfig, engine: str, bfloat16: bool, scan: NormalisedScan, responses: tuple[Response, ...]
 ) -> Case:
     """Return the row of shd's inference on one engine."""
 
@@ -71,11 +71,11 @@ def tiled_case(
         model = Deconvolver(config).eval()
         set_engine(model, engine)
         return Work(
-            call=lambda: deconvolve(model, scan, responses, degree=DEGREE),
+            call=lambda: deconvolve(model, scan, responses, degree=DEGREE, bfloat16=bfloat16),
             amount=float(len(scan.b0)),
         )
 
-    return Case(f"shd {engine}, {name}", build)
+    return Case(f"shd {engine}, {name}{', bfloat16' if bfloat16 else ''}", build)
 
 
 def estimate_case(scan: NormalisedScan, responses: tuple[Response, ...]) -> Case:
@@ -130,7 +130,10 @@ def main(options: Sequence[str] = ()) -> None:
     scan, configs = normalise(raw), networks(responses, raw)
     cases = [patch_case(configs["published widths"], arguments.patches), estimate_case(scan, responses)]
     cases += [
-        tiled_case(name, config, engine, scan, responses) for name, config in configs.items() for engine in FAST_ENGINES
+        tiled_case(name, config, engine, half, scan, responses)
+        for name, config in configs.items()
+        for engine in FAST_ENGINES
+        for half in (False, True)
     ]
     cases.append(mrtrix_case(raw, responses, arguments.threads))
     title = f"Inference, {arguments.side}³ voxels, {raw.data.shape[3]} volumes, {arguments.threads} threads"
