@@ -161,7 +161,10 @@ def test_infer_on_the_same_scan_gives_the_same_fods(capsys, fitted, tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["inputs"]["model"] == str(out / "model.safetensors")
-    assert run["settings"] is None and run["model"]["width"] == 2
+    assert run["settings"] is None and run["model"]["width"] == 2 and run["engine"]
+    half = run_program(capsys, "infer", *words(files), *options[:2], "--bfloat16", "--out", tmp_path / "half")
+    assert half.code == 0, half.err
+    np.testing.assert_allclose(fods(tmp_path / "half"), fods(out), atol=0.02 * np.abs(fods(out)).max())
 
 
 def test_infer_on_other_directions_of_the_same_shells(fitted):

@@ -225,3 +225,9 @@ def test_memory_follows_the_mask_and_not_the_scan(tmp_path):
     ran = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout) < 500  # MB
+
+
+def test_half_precision_changes_little():
+    half = result(ball(), bfloat16=True)
+    assert half.wm.dtype == np.float32
+    assert difference(half, whole(), ball()).max() < 0.05
