@@ -39,7 +39,7 @@ def bytes_per_voxel(config: ModelConfig, engine: str = "compiled") -> int:
     """Return what a voxel of a box takes at the peak: three copies of its input, and three fields of the finest width.
 
     Those are what is mixed, what comes of it, and the skip. As measured with the compiled engine, 206 kB at nside 8 and
-    width 32; deeper levels are smaller. Other engines make the neighbour sums whole, and take up to eight times as much.
+    width 32; deeper levels are smaller. Other engines make the neighbour sums whole: up to eight times as much.
     """
     floats = 3 * (config.input_channels + config.width) + 8
     return (1 if engine == "compiled" else 8) * 4 * vertex_count(config.nside, config.hemisphere) * floats
