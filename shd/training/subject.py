@@ -79,8 +79,7 @@ class SubjectTraining:
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        # views of the weights, to average them in one call
-        self._weights, self._averages = (list(net.state_dict().values()) for net in (self.model, self.average))
+        self._weights, self._averages = (list(net.state_dict().values()) for net in (self.model, self.average))  # views
         self.fingerprint = _fingerprint(scan, responses, settings)
         self.generator = np.random.default_rng(settings.seed)
         self.voxels = scan.voxels

@@ -60,7 +60,7 @@ def test_inference_is_timed_for_every_voxel():
     own, published = configs.values()
     assert published.width == 32 and published.levels == 4
     assert ran(inference.estimate_case(normalise(raw), responses)).amount == 64
-    assert ran(inference.tiled_case("small", own, TRUTH, normalise(raw), responses)).amount == 64
+    assert ran(inference.tiled_case("small", own, TRUTH, False, normalise(raw), responses)).amount == 64
 
 
 def test_patches_are_timed_for_each_voxel():
