@@ -17,7 +17,13 @@ from shd.engines.neighbourhood import kernel_side, neighbour_sums, on_grid, pool
 from shd.engines.statistics import Statistics, measured
 from shd.graphs.hierarchy import Level
 
-__all__ = ["ReferenceEngine", "chebyshev_recurrence", "spatio_spherical_recurrence"]
+__all__ = [
+    "ReferenceEngine",
+    "chebyshev_recurrence",
+    "pool_vertices",
+    "spatio_spherical_recurrence",
+    "unpool_vertices",
+]
 
 
 def _chebyshev_terms(x: Tensor, laplacian: Tensor, order: int) -> list[Tensor]:
@@ -56,6 +62,16 @@ def spatio_spherical_recurrence(
     )
 
 
+def pool_vertices(x: Float[Tensor, "vertex *grid channel"]) -> Float[Tensor, "coarse *grid channel"]:
+    """Return the mean over the four children of every vertex of the next coarser level."""
+    return x.unflatten(0, (x.shape[0] // 4, 4)).mean(1)
+
+
+def unpool_vertices(x: Float[Tensor, "coarse *grid channel"]) -> Float[Tensor, "vertex *grid channel"]:
+    """Return every vertex's value copied to its four children; 4× the adjoint of `pool_vertices`."""
+    return x.repeat_interleave(4, dim=0)
+
+
 @lru_cache(maxsize=32)
 def _laplacian(level: Level, device: torch.device, dtype: torch.dtype) -> Tensor:
     return torch.tensor(level.laplacian.toarray()).to(device, dtype)
@@ -72,11 +88,11 @@ class ReferenceEngine:
 
     def lift(self, z: Tensor, coarse: Level, fine: Level) -> Tensor:
         """Return the field with every vertex's value copied to its four children."""
-        return z.repeat_interleave(4, dim=0)
+        return unpool_vertices(z)
 
     def pool(self, z: Tensor, weight: Tensor, fine: Level, coarse: Level) -> Tensor:
         """Return the field one level down; see `Engine.pool`."""
-        return pool_voxels(z.unflatten(0, (coarse.vertices, 4)).mean(1), weight)
+        return pool_voxels(pool_vertices(z), weight)
 
     def mix(
         self, sources: Sequence[Tensor], level: Level, weight: Tensor, mask: Tensor, statistics: str | None

@@ -1,1 +1,1 @@
-"""From a trained network and a scan to fODFs: `tiled` goes over the volume in overlapping boxes."""
+"""From a trained network and a scan to fODFs: `tiled` goes over the volume in boxes that `memory` sizes."""

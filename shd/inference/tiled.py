@@ -68,10 +68,8 @@ def deconvolve(
     isotropic = np.zeros((len(scan.b0), len(responses) - 1), dtype=np.float32)
     radii = len(distance_classes(config.kernel))
     engine = choose_engine(model.unet.engine, torch.empty(0, dtype=torch.float32, device=device), radii).name
-    cores: int | tuple[int, int, int] = core or 0
-    if core is None:
-        spans = mask_spans(scan.rows, config.spatial_factor)
-        cores = best_cores(spans, halo, config.spatial_factor, voxels_that_fit(config, device, engine))
+    spans, voxels = mask_spans(scan.rows, config.spatial_factor), voxels_that_fit(config, device, engine)
+    cores = core or best_cores(spans, halo, config.spatial_factor, voxels)
     for tile, inner in covering_tiles(scan.rows, cores, halo, config.spatial_factor):
         box, window = _box_and_window(scan.rows, tile, inner, config)
         rows = tile_rows(scan.rows, box)

@@ -1,4 +1,4 @@
-"""The convolutions as functions, computed by whichever engine is quickest; and changes of the sphere's resolution.
+"""The convolutions as functions, computed by whichever engine is quickest.
 
 Tensors are (vertex, …, channel); spatial ones (vertex, batch, x, y, z, channel).
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 from shd.engines.choice import choose_engine
 from shd.graphs.hierarchy import Level
 
-__all__ = ["chebyshev_convolution", "pool_vertices", "spatio_spherical_convolution", "unpool_vertices"]
+__all__ = ["chebyshev_convolution", "spatio_spherical_convolution"]
 
 
 def chebyshev_convolution(
@@ -40,13 +40,3 @@ def spatio_spherical_convolution(
     mask = torch.ones((*x.shape[1:5], 1), device=x.device)
     z, _ = chosen.mix([chosen.enter(x, level)], level, weight, mask, None)
     return chosen.leave(z, level)
-
-
-def pool_vertices(x: Float[Tensor, "vertex *grid channel"]) -> Float[Tensor, "coarse *grid channel"]:
-    """Return the mean over the four children of every vertex of the next coarser level."""
-    return x.unflatten(0, (x.shape[0] // 4, 4)).mean(1)
-
-
-def unpool_vertices(x: Float[Tensor, "coarse *grid channel"]) -> Float[Tensor, "vertex *grid channel"]:
-    """Return every vertex's value copied to its four children; 4× the adjoint of `pool_vertices`."""
-    return x.repeat_interleave(4, dim=0)

@@ -4,9 +4,9 @@ import torch
 
 from shd.engines.choice import choose_engine
 from shd.engines.neighbourhood import unpool_voxels
+from shd.engines.reference import pool_vertices, unpool_vertices
 from shd.graphs.hierarchy import sphere_hierarchy
 from shd.models.blocks import ConvolutionBlock, pool_mask, pooling_weight
-from shd.models.functional import pool_vertices, unpool_vertices
 from tests.models.networks import config, normalised
 from tests.support.engines import engines, require
 

@@ -6,16 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shd.engines.eigenbasis import chebyshev_polynomials
-from shd.engines.reference import chebyshev_recurrence, spatio_spherical_recurrence
+from shd.engines.reference import (
+    chebyshev_recurrence,
+    pool_vertices,
+    spatio_spherical_recurrence,
+    unpool_vertices,
+)
 from shd.graphs.hemisphere import fold, symmetry_permutations
 from shd.graphs.hierarchy import sphere_hierarchy
 from shd.graphs.spatial import distance_classes
-from shd.models.functional import (
-    chebyshev_convolution,
-    pool_vertices,
-    spatio_spherical_convolution,
-    unpool_vertices,
-)
+from shd.models.functional import chebyshev_convolution, spatio_spherical_convolution
 from tests.models.dense_convolution import dense_spatio_spherical, spectral_operator
 from tests.support.engines import engines, engines_and_sizes, require
 from tests.support.equivariance import DTYPES, assert_equivariant
