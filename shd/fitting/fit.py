@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from shd.fodf.field import FodField
 from shd.fodf.peaks import Peaks, find_peaks
 from shd.inference.tiled import deconvolve
 from shd.io.checkpoints import read_state, write_state
+from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.coherence import CoherenceReport, gradient_coherence
 from shd.scans.normalisation import NormalisedScan, normalise
@@ -80,13 +82,14 @@ def fit(
     degree: int | None = None,
     checkpoint: Path | None = None,
     report: Report = silent,
+    build: Callable[[ModelConfig], Deconvolver] = Deconvolver,
 ) -> Fit:
     """Return the fODFs of one scan, by a network trained on that scan alone (Elaldi et al. 2024).
 
     responses: white matter first, then isotropic tissues; estimated from the scan if None. settings: every choice,
     else good ones for this machine with the budget `minutes` or `steps`. degree: of the fODFs, 8 or less if the scan
     has fewer directions than unknowns. checkpoint: file from which an interrupted fit goes on, and into which it saves
-    itself. report: told the progress. The same seed and steps on the same machine give the same result, interrupted or
+    itself. report: told the progress. build: makes the network (see `SubjectTraining`). The same seed and steps on the same machine give the same result, interrupted or
     not.
 
     Raises ResponseError where responses do not fit the shells or cannot be estimated, CheckpointError where
@@ -112,7 +115,7 @@ def fit(
     torch.set_num_threads(settings.threads)
     normalised = normalise(scan)
     training = SubjectTraining(
-        normalised, responses, settings, on_estimate=counted("first estimate", len(normalised.b0), report)
+        normalised, responses, settings, counted("first estimate", len(normalised.b0), report), build
     )
     if checkpoint is not None and checkpoint.exists():
         _resume(training, checkpoint)

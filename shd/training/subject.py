@@ -36,7 +36,8 @@ class SubjectTraining:
 
     `step` trains on one batch of tiles and returns the loss terms; `validate` scores the averaged weights on the
     held-out voxels and remembers the best. `state` and `load_state` carry everything that another process needs to go
-    on. on_estimate: told how many voxels each block of the first estimate finished, while the object is made.
+    on. on_estimate: told how many voxels each block of the first estimate finished, while the object is made. build:
+    makes the network; another one than ours is how rivals are trained on the same data, losses and budget.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class SubjectTraining:
         responses: tuple[Response, ...],
         settings: FitSettings,
         on_estimate: Callable[[int], None] = lambda voxels: None,
+        build: Callable[[ModelConfig], Deconvolver] = Deconvolver,
     ) -> None:
-        self.scan, self.settings = scan, settings
+        self.scan, self.settings, self._build = scan, settings, build
         device = torch.device(settings.device)
         self.device = device
         torch.manual_seed(settings.seed)
@@ -60,8 +62,8 @@ class SubjectTraining:
             normalisation=settings.normalisation,
         )
         vertices = vertex_directions(self.config.nside, self.config.hemisphere)
-        self.model = Deconvolver(self.config).to(device)
-        self.average = Deconvolver(self.config).to(device).eval()
+        self.model = build(self.config).to(device)
+        self.average = build(self.config).to(device).eval()
         self.average.load_state_dict(self.model.state_dict())
         for network in (self.model, self.average):
             set_engine(network, settings.engine)
@@ -163,7 +165,7 @@ class SubjectTraining:
 
     def best_model(self) -> Deconvolver:
         """Return a network with the best weights, ready for inference."""
-        model = Deconvolver(self.config).to(self.device)
+        model = self._build(self.config).to(self.device)
         model.load_state_dict(self.best)
         return model.eval()
 
