@@ -89,7 +89,8 @@ def fit(
     responses: white matter first, then isotropic tissues; estimated from the scan if None. settings: every choice,
     else good ones for this machine with the budget `minutes` or `steps`. degree: of the fODFs, 8 or less if the scan
     has fewer directions than unknowns. checkpoint: file from which an interrupted fit goes on, and into which it saves
-    itself. report: told the progress. build: makes the network (see `SubjectTraining`). The same seed and steps on the same machine give the same result, interrupted or
+    itself. report: told the progress. build: makes the network (see `SubjectTraining`). The same
+    seed and steps on the same machine give the same result, interrupted or
     not.
 
     Raises ResponseError where responses do not fit the shells or cannot be estimated, CheckpointError where
