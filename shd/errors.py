@@ -24,6 +24,10 @@ class OutputError(ShdError):
     """A result cannot be written where it was asked."""
 
 
+class EvaluationError(ShdError):
+    """A result and its truth cannot be compared, or a scan does not allow the evaluation asked for."""
+
+
 class CheckpointError(ShdError):
     """A saved model or a saved training state cannot be used."""
 
