@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float, Int
 
 from shd.sphere.directions import axial_angle, normalised
 
-__all__ = ["MATCH_ANGLE", "PeakMatches", "match_peaks", "merge_fibres"]
+__all__ = ["MATCH_ANGLE", "PeakMatches", "PeakPairs", "match_peaks", "merge_fibres", "pair_peaks"]
 
 # Degrees. Fibres closer than this cannot both be matched reliably, so truth is merged at the same angle.
 MATCH_ANGLE = 25.0
+_BLOCK = 4096  # voxels whose cross products are held at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,61 @@ def merge_fibres(
     return directions, fractions
 
 
+@dataclass(frozen=True, eq=False)
+class PeakPairs:
+    """Every peak beside every fibre of its voxel, from which the matches at any threshold follow.
+
+    angles: degrees between fibre and peak. relative: amplitude over the voxel's largest, −1 where there is no peak.
+    true: which fibres count. crossing_angle: as in `PeakMatches`.
+    """
+
+    angles: Float[np.ndarray, "voxel fibre peak"]
+    relative: Float[np.ndarray, "voxel peak"]
+    true: Bool[np.ndarray, "voxel fibre"]
+    crossing_angle: Float[np.ndarray, " voxel"]
+
+    def at(self, relative_threshold: float) -> PeakMatches:
+        """Return the matches where peaks count from `relative_threshold` times the voxel's largest."""
+        found = (self.relative > 0) & (self.relative >= relative_threshold)
+        angles = np.where(self.true[:, :, None] & found[:, None, :], self.angles, np.inf)
+        to_peak = angles.min(axis=2, keepdims=True, initial=np.inf)
+        mutual = (angles == to_peak) & (angles == angles.min(axis=1, keepdims=True, initial=np.inf))
+        errors = np.where(np.isinf(to_peak[:, :, 0]), 90.0, to_peak[:, :, 0])
+        return PeakMatches(
+            self.true.sum(axis=1),
+            found.sum(axis=1),
+            (mutual & (angles < MATCH_ANGLE)).sum(axis=(1, 2)),
+            np.where(self.true, errors, np.nan),
+            self.crossing_angle,
+        )
+
+
+def pair_peaks(
+    found_directions: Float[np.ndarray, "voxel peak 3"],
+    found_amplitudes: Float[np.ndarray, "voxel peak"],
+    true_directions: Float[np.ndarray, "voxel fibre 3"],
+    true_fractions: Float[np.ndarray, "voxel fibre"],
+    *,
+    minimum_fraction: float = 0.1,
+) -> PeakPairs:
+    """Return the angles between the peaks and the merged fibres of each voxel.
+
+    found_amplitudes: those not above zero, or NaN, are absent. true_fractions: fibres count, once merged, from
+    `minimum_fraction`. Directions: unit vectors of either sign, both in one frame.
+    """
+    true_directions, true_fractions = merge_fibres(true_directions, true_fractions)
+    true = (true_fractions >= minimum_fraction) & (true_fractions > 0)
+    amplitudes = np.nan_to_num(found_amplitudes)
+    largest = amplitudes.max(axis=1, keepdims=True, initial=0.0)
+    relative = np.divide(amplitudes, largest, out=np.full(amplitudes.shape, -1.0), where=amplitudes > 0)
+    angles = np.empty((*true.shape, amplitudes.shape[1]))
+    found_directions = np.nan_to_num(found_directions)
+    for start in range(0, len(true), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        angles[block] = axial_angle(true_directions[block, :, None, :], found_directions[block, None, :, :])
+    return PeakPairs(angles, relative, true, _crossing_angles(true_directions, true))
+
+
 def match_peaks(
     found_directions: Float[np.ndarray, "voxel peak 3"],
     found_amplitudes: Float[np.ndarray, "voxel peak"],
@@ -80,29 +136,11 @@ def match_peaks(
     relative_threshold: float = 0.1,
     minimum_fraction: float = 0.1,
 ) -> PeakMatches:
-    """Return the matches between peaks and fibres of each voxel.
-
-    found_amplitudes: peaks count from `relative_threshold` times the voxel's largest; those not above zero, or NaN,
-    are absent. true_fractions: fibres count, once merged, from `minimum_fraction`. Directions: unit vectors of either
-    sign, both in one frame.
-    """
-    true_directions, true_fractions = merge_fibres(true_directions, true_fractions)
-    true = (true_fractions >= minimum_fraction) & (true_fractions > 0)
-    amplitudes = np.nan_to_num(found_amplitudes)
-    largest = amplitudes.max(axis=1, keepdims=True, initial=0.0)
-    found = (amplitudes > 0) & (amplitudes >= relative_threshold * largest)
-
-    angles = axial_angle(true_directions[:, :, None, :], np.nan_to_num(found_directions)[:, None, :, :])
-    angles = np.where(true[:, :, None] & found[:, None, :], angles, np.inf)
-    nearest_peak = angles == angles.min(axis=2, keepdims=True, initial=np.inf)
-    nearest_fibre = angles == angles.min(axis=1, keepdims=True, initial=np.inf)
-    matched = (nearest_peak & nearest_fibre & (angles < MATCH_ANGLE)).sum(axis=(1, 2))
-
-    errors = angles.min(axis=2, initial=np.inf)
-    errors = np.where(true, np.where(np.isinf(errors), 90.0, errors), np.nan)
-    return PeakMatches(
-        true.sum(axis=1), found.sum(axis=1), matched, errors, _crossing_angles(true_directions, true)
+    """Return the matches between peaks and fibres of each voxel at one threshold: `pair_peaks`, then `PeakPairs.at`."""
+    pairs = pair_peaks(
+        found_directions, found_amplitudes, true_directions, true_fractions, minimum_fraction=minimum_fraction
     )
+    return pairs.at(relative_threshold)
 
 
 def _crossing_angles(
