@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks.crossing import scored
-from benchmarks.rivals import mrtrix_installed, multi_tissue_deconvolution
+from benchmarks.deconvolvers.mrtrix import mrtrix_installed, multi_tissue_deconvolution
 from shd.evaluation.constrained_deconvolution import constrained_deconvolution
 from shd.evaluation.peak_scores import score_matches, scores_by_fibre_count
 from shd.evaluation.phantom_scores import match_phantom

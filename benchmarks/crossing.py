@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.rivals import mrtrix_installed, multi_tissue_deconvolution
+from benchmarks.deconvolvers.mrtrix import mrtrix_installed, multi_tissue_deconvolution
 from shd.evaluation.constrained_deconvolution import constrained_deconvolution
 from shd.evaluation.peak_scores import score_matches, scores_by_fibre_count
 from shd.evaluation.phantom_scores import match_phantom, sweep_phantom

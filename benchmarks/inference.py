@@ -24,7 +24,7 @@ from benchmarks.harness.timing import Patience
 from benchmarks.layer_systems import FAST_ENGINES
 from benchmarks.published.patches import deploy_patches
 from benchmarks.published.unet import PublishedUNet
-from benchmarks.rivals import mrtrix_installed, multi_tissue_deconvolution
+from benchmarks.deconvolvers.mrtrix import mrtrix_installed, multi_tissue_deconvolution
 from shd.engines import set_engine
 from shd.fitting.budget import default_settings
 from shd.graphs.hemisphere import vertex_count, vertex_directions

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.rivals import mrtrix_installed, multi_tissue_deconvolution
+from benchmarks.deconvolvers.mrtrix import mrtrix_installed, multi_tissue_deconvolution
 from shd.fitting.budget import default_settings
 from shd.fitting.fit import fit
 from shd.fodf.peaks import find_peaks

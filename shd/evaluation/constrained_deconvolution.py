@@ -20,7 +20,7 @@ from shd.signal.gradients import Gradients, Shell
 from shd.signal.response import Response
 from shd.sphere.harmonics import coefficient_count
 
-__all__ = ["constrained_deconvolution"]
+__all__ = ["constrained_deconvolution", "deconvolved_shell"]
 
 # DIPY's own default for choosing single-fibre voxels.
 _FA_THRESHOLD = 0.7
@@ -42,7 +42,7 @@ def constrained_deconvolution(scan: Scan, *, response: Response | None = None, d
     Raises ScanError where no volume is diffusion-weighted, ResponseError where the response does not hold the shell or
     none can be estimated.
     """
-    shell = _deconvolved_shell(scan.gradients, degree)
+    shell = deconvolved_shell(scan.gradients, degree)
     volumes = np.concatenate([scan.gradients.shells[0].volumes, shell.volumes])
     bvalues = np.where(np.isin(volumes, shell.volumes), shell.bvalue, 0.0)
     table = gradient_table(bvalues, bvecs=scan.gradients.directions[volumes], b0_threshold=0)
@@ -60,7 +60,7 @@ def constrained_deconvolution(scan: Scan, *, response: Response | None = None, d
     return FodField(wm, {}, scan.affine, scan.mask)
 
 
-def _deconvolved_shell(gradients: Gradients, degree: int) -> Shell:
+def deconvolved_shell(gradients: Gradients, degree: int) -> Shell:
     """Return the highest shell with enough directions for `degree`, else the one with most directions."""
     weighted = gradients.shells[1:]
     if not weighted:

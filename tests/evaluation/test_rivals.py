@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.rivals import mrtrix_installed, multi_tissue_deconvolution
+from benchmarks.deconvolvers.mrtrix import mrtrix_installed, multi_tissue_deconvolution
 from shd.fodf.peaks import find_peaks
 from shd.simulation import crossing_phantom, single_bundle
 from shd.sphere.directions import axial_angle
