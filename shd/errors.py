@@ -28,6 +28,10 @@ class EvaluationError(ShdError):
     """A result and its truth cannot be compared, or a scan does not allow the evaluation asked for."""
 
 
+class SimulationError(ShdError):
+    """A phantom cannot be simulated as described: its geometry, its tissues or its measurement."""
+
+
 class CheckpointError(ShdError):
     """A saved model or a saved training state cannot be used."""
 
