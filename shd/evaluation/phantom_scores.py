@@ -3,55 +3,68 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from shd.evaluation.peak_matching import PeakMatches, match_peaks
-from shd.evaluation.threshold_sweep import ThresholdSweep, sweep_thresholds
-from shd.fodf.peaks import find_peaks
+from shd.errors import EvaluationError
+from shd.evaluation.peak_matching import PeakMatches, PeakPairs, pair_peaks
+from shd.evaluation.threshold_sweep import THRESHOLDS, ThresholdSweep, check_threshold, sweep_matches
+from shd.evaluation.truth import Truth
+from shd.fodf.peaks import Peaks, find_peaks
 from shd.simulation.phantoms import Phantom
 
-__all__ = ["match_phantom", "scored_voxels", "sweep_phantom"]
+__all__ = ["PEAKS", "match_phantom", "pair_with_truth", "scored_peaks", "scored_voxels", "sweep_phantom"]
 
-# The published protocol looks at ten peaks (`sh2peaks -num 10`).
-_PEAKS = 10
-# Voxels of which at least this share is white matter are scored, and fibres that fill a tenth of their voxel.
-_WHITE_MATTER = 0.5
-_MINIMUM_FRACTION = 0.1
+PEAKS = 10
+"""Peaks that are looked at in a voxel, as in the published protocol (`sh2peaks -num 10`)."""
+
+_MINIMUM_FRACTION = 0.1  # of its voxel: thinner fibres do not count
 
 
-def scored_voxels(phantom: Phantom) -> Bool[np.ndarray, "x y z"]:
+def scored_voxels(phantom: Phantom | Truth) -> Bool[np.ndarray, "x y z"]:
     """Return the voxels more than half white matter: those that count."""
-    return phantom.tissue_fractions[..., 0] > _WHITE_MATTER
+    return _truth(phantom).scored
+
+
+def scored_peaks(fods: Float[np.ndarray, "x y z coeff"], truth: Truth, relative_threshold: float) -> Peaks:
+    """Return the peaks of the scored voxels from `relative_threshold` of each voxel's highest.
+
+    fods: MRtrix3 basis, scanner axes, on the truth's grid. Raises EvaluationError where they are on another.
+    """
+    if fods.shape[:3] != truth.fractions.shape[:3]:
+        raise EvaluationError(
+            f"fODFs on a grid of {fods.shape[:3]} but truth on {truth.fractions.shape[:3]}; compare images of one grid"
+        )
+    check_threshold(relative_threshold)
+    return find_peaks(fods[truth.scored].astype(np.float32), count=PEAKS, relative_threshold=relative_threshold)
+
+
+def pair_with_truth(peaks: Peaks, truth: Truth) -> PeakPairs:
+    """Return the peaks of the scored voxels (in C order) beside the true fibres there."""
+    scored = truth.scored
+    return pair_peaks(
+        peaks.directions,
+        peaks.amplitudes,
+        truth.directions[scored],
+        truth.fractions[scored],
+        minimum_fraction=_MINIMUM_FRACTION,
+    )
 
 
 def match_phantom(
-    fods: Float[np.ndarray, "x y z coeff"], phantom: Phantom, *, relative_threshold: float = 0.1
+    fods: Float[np.ndarray, "x y z coeff"], phantom: Phantom | Truth, *, relative_threshold: float = 0.1
 ) -> PeakMatches:
     """Return the matches between the peaks of fODFs and a phantom's fibres, in voxels more than half white matter.
 
     fods: MRtrix3 basis, scanner axes, on the phantom's grid. relative_threshold: share of the voxel's highest peak.
     """
-    return match_peaks(
-        *_found_and_true(fods, phantom, relative_threshold),
-        relative_threshold=relative_threshold,
-        minimum_fraction=_MINIMUM_FRACTION,
-    )
+    truth = _truth(phantom)
+    return pair_with_truth(scored_peaks(fods, truth, relative_threshold), truth).at(relative_threshold)
 
 
-def sweep_phantom(fods: Float[np.ndarray, "x y z coeff"], phantom: Phantom) -> ThresholdSweep:
+def sweep_phantom(fods: Float[np.ndarray, "x y z coeff"], phantom: Phantom | Truth) -> ThresholdSweep:
     """Return the scores at the thresholds 0.05, 0.10, …, 0.95; fODFs and voxels as for `match_phantom`."""
-    return sweep_thresholds(*_found_and_true(fods, phantom, 0.05), minimum_fraction=_MINIMUM_FRACTION)
+    truth = _truth(phantom)
+    pairs = pair_with_truth(scored_peaks(fods, truth, min(THRESHOLDS)), truth)
+    return sweep_matches({threshold: pairs.at(threshold) for threshold in THRESHOLDS})
 
 
-def _found_and_true(
-    fods: Float[np.ndarray, "x y z coeff"], phantom: Phantom, relative_threshold: float
-) -> tuple[
-    Float[np.ndarray, "voxel peak 3"],
-    Float[np.ndarray, "voxel peak"],
-    Float[np.ndarray, "voxel fibre 3"],
-    Float[np.ndarray, "voxel fibre"],
-]:
-    """Return peaks and fibres of the scored voxels."""
-    if fods.shape[:3] != phantom.fractions.shape[:3]:
-        raise ValueError(f"fODFs on a grid of {fods.shape[:3]} but truth on {phantom.fractions.shape[:3]}")
-    scored = scored_voxels(phantom)
-    peaks = find_peaks(fods[scored].astype(np.float32), count=_PEAKS, relative_threshold=relative_threshold)
-    return peaks.directions, peaks.amplitudes, phantom.directions[scored], phantom.fractions[scored]
+def _truth(phantom: Phantom | Truth) -> Truth:
+    return phantom if isinstance(phantom, Truth) else Truth.of(phantom)

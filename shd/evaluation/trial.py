@@ -3,27 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Bool, Float
-
+from shd.evaluation.error_map import ErrorMap, error_map
 from shd.evaluation.peak_scores import PeakScores, score_matches, scores_by_fibre_count
 from shd.evaluation.phantom_scores import match_phantom, scored_voxels
 from shd.fodf.field import FodField
 from shd.simulation.phantoms import Phantom
 
-__all__ = ["ErrorMap", "Trial"]
-
-
-@dataclass(frozen=True, eq=False)
-class ErrorMap:
-    """Where a method errs, on the phantom's grid.
-
-    degrees: mean over the voxel's fibres of the angle to the nearest peak, NaN where no fibre is scored. miscounted:
-    more or fewer peaks than fibres.
-    """
-
-    degrees: Float[np.ndarray, "x y z"]
-    miscounted: Bool[np.ndarray, "x y z"]
+__all__ = ["Trial"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +31,4 @@ class Trial:
     def error_map(self, method: str, relative_threshold: float) -> ErrorMap:
         """Return where a method errs."""
         matches = match_phantom(self.fods[method].wm, self.phantom, relative_threshold=relative_threshold)
-        scored = scored_voxels(self.phantom)
-        degrees = np.full(scored.shape, np.nan)
-        miscounted = np.zeros(scored.shape, dtype=bool)
-        total = np.where(matches.true_count > 0, np.nansum(matches.errors, axis=1), np.nan)
-        degrees[scored] = total / np.maximum(matches.true_count, 1)
-        miscounted[scored] = matches.found_count != matches.true_count
-        return ErrorMap(degrees, miscounted)
+        return error_map(matches, scored_voxels(self.phantom))

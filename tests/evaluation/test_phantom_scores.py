@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from shd.errors import EvaluationError
 from shd.evaluation.peak_scores import score_matches, scores_by_fibre_count
 from shd.evaluation.phantom_scores import match_phantom, sweep_phantom
 from shd.simulation import Phantom, crossing_phantom
@@ -38,5 +39,5 @@ def test_sweep_agrees_with_a_single_threshold(phantom):
 
 
 def test_fods_of_another_grid_are_refused(phantom):
-    with pytest.raises(ValueError, match=r"\(4, 12, 8\)"):
+    with pytest.raises(EvaluationError, match=r"\(4, 12, 8\)"):
         match_phantom(true_fods(phantom)[:4], phantom)
