@@ -1,0 +1,91 @@
+"""Networks trained on one scan as ours is: inputs, heads, losses, schedule and budget are the same for all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from benchmarks.deconvolvers.trunks.cnn import CNN
+from benchmarks.deconvolvers.trunks.position_orientation import PositionOrientation
+from benchmarks.deconvolvers.trunks.voxel_mlp import VoxelMLP
+from benchmarks.deconvolvers.trunks.whole_sphere import esd, rt_esd
+from shd.fitting.budget import default_settings
+from shd.fitting.fit import fit
+from shd.fodf.field import FodField
+from shd.models.config import ModelConfig
+from shd.models.deconvolver import Deconvolver
+from shd.scans.scan import Scan
+from shd.signal.response import Response
+
+__all__ = ["Budget", "Network", "NETWORKS", "maker", "train_and_deconvolve"]
+
+Trunk = Callable[[ModelConfig, Scan], nn.Module]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a network trains: minutes, or steps. seed: of its weights and of the tiles drawn."""
+
+    minutes: float | None = None
+    steps: int | None = None
+    seed: int = 0
+
+    def __str__(self) -> str:
+        """Return it as a table shows it."""
+        return f"{self.minutes:g} min" if self.steps is None else f"{self.steps} steps"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to train. trunk: what replaces our U-Net, None for ours. learning_rate: its peak, None for our own.
+
+    engine: which of `shd.engines` it computes with; networks without our convolutions name "torch", which tells the
+    boxes of the inference to be small.
+    """
+
+    trunk: Trunk | None = None
+    learning_rate: float | None = None
+    engine: str = "auto"
+
+
+# Peak learning rates: the best of 1e-3, 2e-3 and 5e-3 on the crossing phantom of 45° (docs/accuracy.md).
+NETWORKS = {
+    "mlp": Network(lambda config, scan: VoxelMLP(config), 1e-3, "torch"),
+    "cnn": Network(lambda config, scan: CNN(config), 2e-3, "torch"),
+    "esd": Network(lambda config, scan: esd(config)),
+    "rt-esd": Network(lambda config, scan: rt_esd(config)),
+    "ponita": Network(lambda config, scan: PositionOrientation(config, scan.rotation), 2e-3, "torch"),
+    "shd": Network(),
+}
+
+
+class RivalDeconvolver(Deconvolver):
+    """Our inputs and heads around another network."""
+
+    def __init__(self, config: ModelConfig, trunk: nn.Module) -> None:
+        super().__init__(config)
+        self.unet = trunk  # type: ignore[assignment]
+
+
+def maker(network: Network, scan: Scan) -> Callable[[ModelConfig], Deconvolver]:
+    """Return what builds the network for a scan, as `fit` takes it."""
+    trunk = network.trunk
+    return Deconvolver if trunk is None else lambda config: RivalDeconvolver(config, trunk(config, scan))
+
+
+def train_and_deconvolve(
+    name: str, scan: Scan, responses: tuple[Response, ...], budget: Budget, *, variation: bool
+) -> FodField:
+    """Return the fODFs of one of `NETWORKS`, trained on this scan alone; `variation` chooses the total variation.
+
+    With "shd" and `variation` it is what `shd fit` does with that budget and seed.
+    """
+    network = NETWORKS[name]
+    settings = default_settings(
+        int(scan.mask.sum()), minutes=budget.minutes, steps=budget.steps, seed=budget.seed, engine=network.engine
+    )
+    if network.learning_rate is not None:
+        settings = replace(settings, learning_rate=network.learning_rate)
+    if not variation:
+        settings = replace(settings, weights=replace(settings.weights, variation=0.0))
+    return fit(scan, responses, settings, build=maker(network, scan)).fod
