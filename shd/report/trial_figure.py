@@ -71,7 +71,8 @@ def crossing_plane(trial: Trial) -> Plane:
     """Return, of the three planes through most of the crossing, the one that lies nearest to both fibres."""
     fractions, directions = trial.phantom.fractions, trial.phantom.directions
     both = np.minimum(fractions[..., 0], fractions[..., 1])
-    normal = np.einsum("xyz,xyzi->i", both, np.cross(directions[..., 0, :], directions[..., 1, :]))
+    normals = np.cross(directions[..., 0, :], directions[..., 1, :])  # of either sign: bundles are listed by their size
+    normal = np.linalg.eigh(np.einsum("xyz,xyzi,xyzj->ij", both, normals, normals))[1][:, -1]
     planes = anatomical_planes(trial.phantom.scan.affine, both, window=WINDOW)
     return max(planes, key=lambda plane: abs(float(plane.frame[2] @ normal)))
 
@@ -127,8 +128,7 @@ def _in_words(trial: Trial, method: str, relative_threshold: float) -> str:
     if two is None:
         return ""
     return (
-        f"two-fibre voxels: error {two.angular_error:.1f}°, both found in {two.both_fibres_found:.0%}, "
-        f"F1 {two.f1:.2f}"
+        f"two-fibre voxels: error {two.angular_error:.1f}°, both found in {two.both_fibres_found:.0%}, F1 {two.f1:.2f}"
     )
 
 

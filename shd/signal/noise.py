@@ -3,7 +3,9 @@
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["add_rician_noise"]
+__all__ = ["add_magnitude_noise", "add_rician_noise"]
+
+_CHUNK = 1 << 20  # numbers drawn at a time, so that memory stays bounded
 
 
 def add_rician_noise(
@@ -16,8 +18,30 @@ def add_rician_noise(
 
     signal: noise-free magnitudes. deviation: σ in the same units, 0 or more. generator: the source of randomness.
     """
+    return add_magnitude_noise(signal, deviation, 1, generator)
+
+
+def add_magnitude_noise(
+    signal: Float[np.ndarray, "*grid"], deviation: float, coils: int, generator: np.random.Generator
+) -> Float[np.ndarray, "*grid"]:
+    """Return the root of the sum over coils of |S_c + n₁ + i·n₂|², with Σ S_c² = S²: non-central χ of 2N degrees.
+
+    Source: Constantinides, Atalar and McVeigh, Magn. Reson. Med. 38 (1997), eq. 2. Only ΣS_c² matters, so S stands in
+    one channel and the other 2N − 1 are noise alone, whose squares sum to σ²χ²; one coil is Rician.
+
+    signal: noise-free magnitudes. deviation: σ of each channel, in the same units, 0 or more. coils: N, 1 or more.
+    generator: the source of randomness. Returns the dtype of `signal`; beyond that array memory is bounded.
+    """
     if not deviation >= 0:
         raise ValueError(f"deviation {deviation}: the noise's standard deviation is 0 or more")
-    real = signal + deviation * generator.standard_normal(signal.shape)
-    imaginary = deviation * generator.standard_normal(signal.shape)
-    return np.hypot(real, imaginary)
+    if coils < 1:
+        raise ValueError(f"coils {coils}: an image is measured with at least 1")
+    flat = np.ascontiguousarray(signal).reshape(-1).copy()
+    chunks = [slice(start, start + _CHUNK) for start in range(0, flat.size, _CHUNK)]
+    for part in chunks:
+        flat[part] += deviation * generator.standard_normal(len(flat[part]))
+    for part in chunks:
+        count = len(flat[part])
+        rest = generator.standard_normal(count) if coils == 1 else np.sqrt(generator.chisquare(2 * coils - 1, count))
+        flat[part] = np.hypot(flat[part], deviation * rest)
+    return flat.reshape(signal.shape)

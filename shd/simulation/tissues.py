@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from shd.errors import SimulationError
 from shd.signal.compartments import ball, stick, zeppelin, zonal_coefficients
 from shd.signal.response import Response
 
@@ -13,17 +14,29 @@ __all__ = ["B0_INTENSITY", "CSF", "GREY_MATTER", "WHITE_MATTER", "Fibre", "FreeW
 # Intensity of every tissue at b=0, in scan units: relaxation and proton density are left out of the simulation.
 B0_INTENSITY = 1000.0
 
+_FASTEST = 0.01  # mm²/s: above it, a diffusivity was given in other units
+
 
 @dataclass(frozen=True)
 class Fibre:
     """White matter of one fibre population: a stick inside axons, a zeppelin of equal d∥ around them.
 
     stick_fraction: of the signal at b=0. parallel, perpendicular: diffusivities in mm²/s.
+    Raises SimulationError for a fraction outside 0 to 1 or diffusivities that no tissue has.
     """
 
     stick_fraction: float
     parallel: float
     perpendicular: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.stick_fraction <= 1.0:
+            raise SimulationError(f"stick_fraction {self.stick_fraction:g}; a fraction is from 0 to 1")
+        if not 0.0 <= self.perpendicular <= self.parallel or not 0.0 < self.parallel <= _FASTEST:
+            raise SimulationError(
+                f"diffusivities {self.parallel:g} along and {self.perpendicular:g} mm²/s across a fibre; give "
+                f"0 ≤ across ≤ along ≤ {_FASTEST:g}, in mm²/s (free water has 3e-3)"
+            )
 
     def signal(
         self, bvalues: Float[np.ndarray, "*#grid"], cosines: Float[np.ndarray, "*#grid"]
@@ -53,15 +66,17 @@ CSF = FreeWater(3.0e-3)
 GREY_MATTER = FreeWater(0.8e-3)
 
 
-def tissue_responses(bvalues: Float[np.ndarray, " shell"], degree: int = 12) -> tuple[Response, Response, Response]:
+def tissue_responses(
+    bvalues: Float[np.ndarray, " shell"], degree: int = 12, fibre: Fibre = WHITE_MATTER
+) -> tuple[Response, Response, Response]:
     """Return the exact responses of white matter (to `degree`), grey matter and CSF at the shells' b-values.
 
-    bvalues: s/mm², ascending, b=0 first.
+    bvalues: s/mm², ascending, b=0 first. fibre: the kind that white matter is made of.
     """
 
     def fibre_row(bvalue: float) -> Float[np.ndarray, " even_degree"]:
-        return zonal_coefficients(lambda cosines: WHITE_MATTER.signal(np.full_like(cosines, bvalue), cosines), degree)
+        return zonal_coefficients(lambda cosines: fibre.signal(np.full_like(cosines, bvalue), cosines), degree)
 
-    fibre = np.stack([fibre_row(float(bvalue)) for bvalue in bvalues])
+    white = np.stack([fibre_row(float(bvalue)) for bvalue in bvalues])
     grey, csf = (np.sqrt(4 * np.pi) * tissue.signal(bvalues)[:, None] for tissue in (GREY_MATTER, CSF))
-    return Response("wm", bvalues, fibre), Response("gm", bvalues, grey), Response("csf", bvalues, csf)
+    return Response("wm", bvalues, white), Response("gm", bvalues, grey), Response("csf", bvalues, csf)

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from shd.simulation.phantoms import Phantom
-from shd.sphere.harmonics import coefficient_count, coefficient_degrees, even_harmonics
+from shd.sphere.harmonics import coefficient_count, coefficient_degrees, degree_of_count
 
 __all__ = ["true_fods"]
 
@@ -12,16 +12,17 @@ __all__ = ["true_fods"]
 def true_fods(
     phantom: Phantom, *, degree: int = 12, smoothing_degrees: float = 5.0
 ) -> Float[np.ndarray, "x y z coeff"]:
-    """Return Σ_f w_f Σ_lm exp(−σ²l(l+1)/2) Y_lm(u_f) Y_lm: a Gaussian of width σ around each fibre, weighted.
+    """Return the phantom's fODFs cut at `degree` and times exp(−σ²l(l+1)/2): a Gaussian of width σ around each fibre.
 
-    The ceiling of every table: what the peak finder and the scores make of the right answer. With σ = 0 and a straight
-    fibre it is the exact fODF cut at `degree`, whose convolution with the response is the noise-free signal.
+    The ceiling of every table: what the peak finder and the scores make of the right answer. With σ = 0 it is the exact
+    distribution of the fibres cut at `degree`, whose convolution with the response is the noise-free signal.
 
     Coefficients: MRtrix3 basis, scanner axes, per response (a voxel filled by fibres has l=0 coefficient 1/√4π).
+    degree: even, at most that of the phantom (12). Raises ValueError for one that is higher.
     """
-    grid, fibres = phantom.fractions.shape[:-1], phantom.fractions.shape[-1]
-    harmonics = even_harmonics(phantom.directions.reshape(-1, 3), degree)
-    harmonics = harmonics.reshape(*grid, fibres, coefficient_count(degree))
+    highest = degree_of_count(phantom.fods.shape[-1])
+    if degree > highest:
+        raise ValueError(f"degree {degree}: the phantom's fODFs are known to degree {highest}")
     order = coefficient_degrees(degree)
     smoothing = np.exp(-0.5 * np.radians(smoothing_degrees) ** 2 * order * (order + 1))
-    return np.einsum("...f,...fc->...c", phantom.fractions, harmonics) * smoothing
+    return phantom.fods[..., : coefficient_count(degree)].astype(np.float64) * smoothing
