@@ -48,9 +48,7 @@ def multi_tissue_deconvolution(scan: Scan, responses: tuple[Response, ...], *, d
     return FodField(wm, isotropic, scan.affine, scan.mask)
 
 
-def _dwi2fod(
-    algorithm: str, scan: Scan, responses: dict[str, np.ndarray], degrees: list[int]
-) -> dict[str, np.ndarray]:
+def _dwi2fod(algorithm: str, scan: Scan, responses: dict[str, np.ndarray], degrees: list[int]) -> dict[str, np.ndarray]:
     """Return the volume of each tissue; MRtrix writes its coefficients in scanner axes already."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -64,7 +62,10 @@ def _dwi2fod(
             np.savetxt(folder / f"{tissue}.txt", coefficients, fmt="%.10g")
             command += [f"{tissue}.txt", f"{tissue}.nii"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-        return {tissue: nib.load(folder / f"{tissue}.nii").get_fdata(dtype=np.float32) for tissue in responses}
+        return {
+            tissue: nib.Nifti1Image.from_filename(folder / f"{tissue}.nii").get_fdata(dtype=np.float32)
+            for tissue in responses
+        }
 
 
 def _save(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:

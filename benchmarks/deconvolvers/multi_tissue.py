@@ -21,9 +21,7 @@ def convex_solver_installed() -> bool:
     return importlib.util.find_spec("cvxpy") is not None
 
 
-def dipy_multi_tissue_deconvolution(
-    scan: Scan, responses: tuple[Response, ...], *, degree: int = 8
-) -> FodField:
+def dipy_multi_tissue_deconvolution(scan: Scan, responses: tuple[Response, ...], *, degree: int = 8) -> FodField:
     """Return the fODFs of every tissue by `MultiShellDeconvModel` (Jeurissen et al., NeuroImage 103 (2014)).
 
     responses: white matter first, then at least one isotropic tissue. degree: of the white-matter fODF.

@@ -1,6 +1,7 @@
-"""RUMBA-SD and RUMBA-TV by DIPY, on a Scan: Richardson-Lucy iterations for Rician noise, with total variation or not."""
+"""RUMBA-SD and RUMBA-TV by DIPY, on a Scan: Richardson-Lucy iterations for Rician noise, alone or with variation."""
 
 import numpy as np
+from dipy.core.sphere import HemiSphere
 from dipy.data import get_sphere
 from dipy.reconst.rumba import rumba_deconv_global
 from jaxtyping import Float
@@ -23,20 +24,22 @@ def richardson_lucy(
     responses: tuple[Response, ...],
     *,
     variation: bool,
-    degree: int = 12,
+    degree: int = 8,
     smoothing_degrees: float = 5.0,
     iterations: int = ITERATIONS,
 ) -> FodField:
     """Return the fODFs of RUMBA-SD, or with `variation` of RUMBA-TV (Canales-Rodríguez et al., PLoS ONE 10 (2015)).
 
     The iterations are DIPY's, `rumba_deconv_global`, on the data as its `RumbaSDModel` normalises them. The kernel's
-    columns are the responses given: fibres at the 724 vertices of DIPY's sphere, then grey matter and CSF (zero where
-    there is none, as in DIPY). DIPY's own kernel is of tensors, which the responses of the other methods are not.
+    columns are the responses given: fibres at the vertices of DIPY's sphere, then grey matter and CSF (zero where there
+    is none, as in DIPY). DIPY's own kernel is of tensors, which the responses of the other methods are not. Of its 724
+    vertices one of each antipodal pair is taken, since both have the same column: the same answer in half the time.
 
     degree, smoothing_degrees: the answer is a density on vertices. Its harmonics are those of its fibres, a sum over
-    vertices, times the Gaussian of the table's ceiling: without one, a lone vertex rings.
+    vertices, times the Gaussian of the table's ceiling (0 for none): without it a lone vertex rings. Degree 8 serves
+    RUMBA better than 12 does (docs/accuracy.md).
     """
-    vertices = get_sphere(name="repulsion724").vertices
+    vertices = HemiSphere.from_sphere(get_sphere(name="repulsion724")).vertices
     kernel, per_unit = _kernel(scan, responses, vertices)
     prepared = normalise(scan)
     weighted = np.concatenate([shell.volumes for shell in scan.gradients.weighted_shells])

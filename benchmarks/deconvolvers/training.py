@@ -17,7 +17,7 @@ from shd.models.deconvolver import Deconvolver
 from shd.scans.scan import Scan
 from shd.signal.response import Response
 
-__all__ = ["Budget", "Network", "NETWORKS", "maker", "train_and_deconvolve"]
+__all__ = ["NETWORKS", "Budget", "Network", "maker", "train_and_deconvolve"]
 
 Trunk = Callable[[ModelConfig, Scan], nn.Module]
 

@@ -17,7 +17,7 @@ MakeConvolution = Callable[[int, int, int], nn.Module]
 
 
 class VoxelScaling(nn.Module):
-    """`shd.models.normalisation.VoxelNorm`: unit mean square over a voxel's channels and vertices, then an affine map."""
+    """As `shd.models.normalisation.VoxelNorm`: unit mean square of a voxel, then a factor and an offset a channel."""
 
     def __init__(self, channels: int, epsilon: float = 1e-6) -> None:
         super().__init__()

@@ -1,6 +1,5 @@
 """A multi-layer perceptron for each voxel alone, which must learn from the data what a rotation is."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 

@@ -16,8 +16,8 @@ __all__ = ["WholeSphere", "esd", "rt_esd"]
 class WholeSphere(nn.Module):
     """A U-Net on all 12n² vertices between features and heads on the half-sphere.
 
-    The input is copied to the antipodes, so it is even, and so is the answer: half of it is returned. With equal weights
-    it is the answer of the half-sphere's network (tested), for twice the work: that is SHD's point.
+    The input is copied to the antipodes, so it is even, and so is the answer: half of it is returned. With equal
+    weights it is the answer of the half-sphere's network (tested), for twice the work: that is SHD's point.
     """
 
     folded: Tensor
