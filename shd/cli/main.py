@@ -15,6 +15,7 @@ import typer
 from shd._version import __version__
 from shd.cli.allocator import keep_freed_memory
 from shd.cli.demo import demo
+from shd.cli.evaluate import evaluate
 from shd.cli.fit import fit
 from shd.cli.infer import infer
 from shd.cli.messages import complain
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 
 
-for _command in (demo, fit, infer, response):
+for _command in (demo, evaluate, fit, infer, response):
     app.command()(_command)
 
 

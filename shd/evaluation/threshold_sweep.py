@@ -26,7 +26,8 @@ class ThresholdSweep:
     @property
     def best(self) -> tuple[float, PeakScores]:
         """The threshold of the highest F1, and the scores there."""
-        index = int(np.nanargmax([score.f1 for score in self.scores]))
+        # Where there is no fibre and no peak F1 is not defined.
+        index = int(np.argmax(np.nan_to_num([score.f1 for score in self.scores], nan=-1.0)))
         return self.thresholds[index], self.scores[index]
 
     @property

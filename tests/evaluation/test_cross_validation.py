@@ -33,8 +33,8 @@ def test_the_truth_predicts_to_the_noise(phantom):
     assert prediction.relative == pytest.approx(1.0, abs=0.02)
     assert [(shell.bvalue, shell.directions) for shell in prediction.shells] == [(1000, 30), (2000, 30), (3000, 60)]
     for shell in prediction.shells:
-        assert shell.noise == pytest.approx(1000 / 30, rel=0.04)
-        assert shell.relative == pytest.approx(shell.error / shell.noise) == pytest.approx(1.0, abs=0.04)
+        assert shell.noise == pytest.approx(1000 / 30, rel=0.1)
+        assert shell.relative == pytest.approx(shell.error / shell.noise) == pytest.approx(1.0, abs=0.1)
     assert np.isfinite(prediction.voxels).sum() == white.sum()
     assert np.sqrt(np.mean(prediction.voxels[white] ** 2)) == pytest.approx(prediction.relative)
 

@@ -1,0 +1,174 @@
+"""`shd evaluate`: results against a simulated truth, or our fit on a scan without truth."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from shd.cli.evaluation_tables import assessment_tables, scan_tables, tractogram_table
+from shd.cli.messages import tell
+from shd.cli.results import output_folder, paths_of
+from shd.errors import OutputError
+
+if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
+    from shd.scans.scan import Scan
+    from shd.signal.response import Response
+    from shd.training.settings import FitSettings
+
+__all__ = ["evaluate"]
+
+DEFAULT_FOLDS = 5
+
+
+def evaluate(
+    results: list[str] | None = typer.Argument(
+        None,
+        help="fODF images (MRtrix3 basis), or output folders of shd fit; NAME=PATH gives a name.",
+        metavar="RESULT",
+    ),
+    out: Path = typer.Option(..., help="Folder for the scores; it appears when all are there."),
+    truth: Path | None = typer.Option(None, help="Folder written by shd simulate, whose truth results are held to."),
+    peaks: list[str] = typer.Option([], help="Peaks image (MRtrix3 layout) to score; [NAME=]PATH, repeatable."),
+    tractogram: list[str] = typer.Option([], help="Tractogram (.tck, .trk) to score; [NAME=]PATH, repeatable."),
+    threshold: float = typer.Option(0.15, help="Peaks count from this share of the voxel's highest."),
+    scan: Path | None = typer.Option(None, help="Scan without truth: fit parts of it and predict the rest."),
+    bval: Path | None = typer.Option(None, help="FSL b-values of --scan; by default the .bval beside it."),
+    bvec: Path | None = typer.Option(None, help="FSL gradient directions of --scan."),
+    grad: Path | None = typer.Option(None, help="MRtrix gradient table of --scan instead of bval and bvec."),
+    mask: Path | None = typer.Option(None, help="Brain mask of --scan; computed if not given."),
+    wm: Path | None = typer.Option(None, help="White-matter response of --scan; estimated if not given."),
+    gm: Path | None = typer.Option(None, help="Grey-matter response, with --wm."),
+    csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
+    cross_validate: int | None = typer.Option(None, help="Predict held-out directions, in this many folds."),
+    split_half: bool = typer.Option(False, "--split-half", help="Compare the peaks of two halves of the directions."),
+    csd: bool = typer.Option(False, "--csd", help="Run DIPY's CSD beside our fit on --scan."),
+    minutes: float | None = typer.Option(None, min=0.0, help="Training time of each fit of --scan."),
+    steps: int | None = typer.Option(None, min=1, help="Training steps of each fit in place of minutes."),
+    seed: int = typer.Option(0, help="Seed of each fit."),
+    force: bool = typer.Option(False, "--force", help="Replace an evaluation in the output folder."),
+) -> None:
+    """Score results against a simulated truth (--truth), or our fit on a scan that has none (--scan)."""
+    given = [*(results or []), *peaks, *tractogram]
+    _check_choice(given, truth, scan)
+    _check_folder(out)
+    if truth is not None:
+        _evaluate_results(results or [], peaks, tractogram, truth, out, threshold, force)
+        return
+    assert scan is not None
+    from shd.cli.fit import check_choices
+    from shd.io.responses import read_given_responses
+    from shd.io.scans import read_scan
+
+    check_choices(minutes, steps, None, None)
+    read = read_scan(scan, bval, bvec, grad, mask)
+    responses = read_given_responses({"wm": wm, "gm": gm, "csf": csf}, read)
+    inputs = paths_of(scan=scan, bval=bval, bvec=bvec, grad=grad, mask=mask, wm=wm, gm=gm, csf=csf)
+    both = cross_validate is None and not split_half
+    folds, halves = DEFAULT_FOLDS if both else cross_validate, both or split_half
+    settings = _settings(read, minutes, steps, seed, (folds or 0) + 2 * halves)
+    _evaluate_scan(read, responses, settings, folds, halves, csd, threshold, inputs, out, force)
+
+
+def _evaluate_results(
+    results: list[str],
+    peaks: list[str],
+    tractogram: list[str],
+    truth: Path,
+    out: Path,
+    threshold: float,
+    force: bool,
+) -> None:
+    from shd.cli.progress_bar import shown_progress
+    from shd.evaluation.threshold_sweep import check_threshold
+    from shd.fitting.evaluation import assess_results, named_paths, score_tractograms, write_evaluation
+    from shd.io.phantoms import read_truth
+
+    check_threshold(threshold)
+    inputs = {"truth": truth, "results": named_paths([*results, *peaks]), "tractograms": named_paths(tractogram)}
+    with output_folder(out, force) as folder:
+        known = read_truth(truth)
+        with shown_progress() as report:
+            assessments = assess_results(
+                known, named_paths(results), named_paths(peaks), threshold=threshold, report=report
+            )
+            tractograms = score_tractograms(known, named_paths(tractogram), report)
+            files = write_evaluation(folder, known, assessments, tractograms, inputs)
+    console = Console()
+    for table in assessment_tables(assessments):
+        console.print(table)
+    if tractograms:
+        console.print(tractogram_table(tractograms))
+    tell(
+        "ceiling: the true fODF, smoothed by 5° at degree 12, through the same peak finder; error: from each fibre to "
+        "the nearest peak; success: all fibres matched within 25° and no false peak; over, under: peaks too many and "
+        "too few a voxel; AUC: of precision against recall, thresholds 0.05 to 0.95"
+    )
+    _announce(files, out)
+
+
+def _evaluate_scan(
+    scan: "Scan",
+    responses: "tuple[Response, ...] | None",
+    settings: "FitSettings",
+    folds: int | None,
+    halves: bool,
+    csd: bool,
+    threshold: float,
+    inputs: dict[str, str],
+    out: Path,
+    force: bool,
+) -> None:
+    import numpy as np
+
+    from shd.cli.progress_bar import shown_progress
+    from shd.fitting.scan_evaluation import compare_methods, write_scan_evaluation
+    from shd.signal.response_estimation import estimate_responses
+
+    with output_folder(out, force) as folder:
+        if responses is None:
+            responses, _ = estimate_responses(scan.intensities(np.argwhere(scan.mask)), scan.gradients, scan.mask)
+        with shown_progress() as report:
+            predictions, agreements = compare_methods(
+                scan, responses, settings, folds=folds, halves=halves, csd=csd, threshold=threshold, report=report
+            )
+            files = write_scan_evaluation(folder, scan, settings, predictions, agreements, inputs)
+    console = Console()
+    for table in scan_tables(predictions, agreements):
+        console.print(table)
+    tell(
+        "noise: what harmonics leave of each shell; main peak: median angle from each half's highest peak to the "
+        "nearest of the other; equal counts: share of voxels with as many peaks in both; F1: of all peaks, within 25°"
+    )
+    _announce(files, out)
+
+
+def _settings(scan: "Scan", minutes: float | None, steps: int | None, seed: int, fits: int) -> "FitSettings":
+    """Return the settings of each fit, and say how long all of them take."""
+    from shd.fitting.budget import default_settings, describe
+
+    voxels = int(scan.mask.sum())
+    settings = default_settings(voxels, minutes=minutes, steps=steps, seed=seed)
+    tell(f"{fits} fits, each: {describe(settings, voxels)}")
+    return settings
+
+
+def _check_choice(given: list[str], truth: Path | None, scan: Path | None) -> None:
+    if (truth is None) == (scan is None):
+        raise typer.BadParameter("give results with --truth, or --scan alone")
+    if scan is not None and given:
+        raise typer.BadParameter(f"--scan is evaluated without truth: {given[0]} needs --truth")
+    if truth is not None and not given:
+        raise typer.BadParameter("0 results: give fODF images or folders, --peaks or --tractogram")
+
+
+def _check_folder(out: Path) -> None:
+    """Raise OutputError for the folder of a fit or a simulation, which --force would empty."""
+    for name in ("run.json", "simulation.json"):
+        if (out / name).exists():
+            raise OutputError(f"{out}: holds {name}, so it is no place for scores; give another --out")
+
+
+def _announce(files: list[Path], out: Path) -> None:
+    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+    tell(f"look at {out / 'evaluation.png'}; every number is in evaluation.csv and evaluation.json")

@@ -1,0 +1,142 @@
+"""From files to scores: results of any program against a simulated truth, and their files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shd._version import __version__
+from shd.errors import EvaluationError
+from shd.evaluation.assessment import Assessment, assess_ceiling, assess_fods, assess_peaks
+from shd.evaluation.tables import assessment_record, assessment_rows, bundle_rows, tractogram_record
+from shd.evaluation.tractogram_scores import TractogramScores, score_tractogram
+from shd.evaluation.truth import Truth
+from shd.fitting.output_folder import OutputFolder
+from shd.fitting.progress import Progress, Report, silent
+from shd.fodf.field import FodField
+from shd.io.atomic import write_json
+from shd.io.fodf import read_fod
+from shd.io.grids import check_same_grid
+from shd.io.peaks import read_peaks
+from shd.io.tables import write_csv
+from shd.io.tractograms import read_streamlines
+from shd.report.evaluation_figure import evaluation_figure
+
+__all__ = ["assess_results", "named_paths", "read_result", "score_tractograms", "write_evaluation"]
+
+_FODS, _TISSUES = "wm_fod.nii.gz", ("gm", "csf")
+
+
+def named_paths(given: Sequence[str]) -> dict[str, Path]:
+    """Return the paths of arguments `NAME=PATH` or `PATH` by name; a path alone is named after its file or folder.
+
+    Raises EvaluationError for two of one name, or one named as the ceiling is.
+    """
+    paths: dict[str, Path] = {}
+    for text in given:
+        name, equals, rest = text.partition("=")
+        if not equals or not name or Path(text).exists():
+            name, rest = _stem(Path(text)), text
+        if name in paths:
+            raise EvaluationError(f"two results are called {name}: {paths[name]} and {rest}; give NAME=PATH")
+        if name == "ceiling":
+            raise EvaluationError(f"{rest}: the name ceiling is that of the true fODF's row; give NAME=PATH")
+        paths[name] = Path(rest)
+    return paths
+
+
+def read_result(path: Path, truth: Truth) -> FodField:
+    """Return the fODFs of an image (MRtrix3 basis, scanner axes) or of the output folder of `shd fit` or `shd infer`.
+
+    A folder's gm.nii.gz and csf.nii.gz are read with it. Values that are not finite count as zero. Raises ScanError for
+    what cannot be read or holds no directions, EvaluationError for another grid than the truth's.
+    """
+    image = path / _FODS if path.is_dir() else path
+    coefficients, affine, _ = read_fod(image)
+    check_same_grid(str(image), coefficients.shape, affine, "the truth", truth.mask.shape, truth.affine)
+    if coefficients.shape[-1] == 1:
+        raise EvaluationError(f"{image}: 1 coefficient a voxel has no direction; give the white-matter fODFs")
+    isotropic = {}
+    for tissue in _TISSUES:
+        beside = path / f"{tissue}.nii.gz"
+        if path.is_dir() and beside.is_file():
+            volume, grid, _ = read_fod(beside)
+            check_same_grid(str(beside), volume.shape, grid, "the truth", truth.mask.shape, truth.affine)
+            isotropic[tissue] = np.nan_to_num(volume[..., 0])
+    coefficients = np.nan_to_num(coefficients, posinf=0.0, neginf=0.0)
+    return FodField(coefficients, isotropic, truth.affine, coefficients[..., 0] != 0)
+
+
+def assess_results(
+    truth: Truth,
+    fods: Mapping[str, Path],
+    peaks: Mapping[str, Path],
+    *,
+    threshold: float = 0.1,
+    report: Report = silent,
+) -> list[Assessment]:
+    """Return the scores of the ceiling, of fODF results and of peaks images (MRtrix3 layout), in this order.
+
+    Raises as `read_result`; EvaluationError also for a threshold out of range.
+    """
+    stages = 1 + len(fods) + len(peaks)
+    report(Progress("scoring", 0.0))
+    assessments = [assess_ceiling(truth, threshold=threshold)]
+    for name, path in fods.items():
+        report(Progress("scoring", len(assessments) / stages))
+        assessments.append(assess_fods(name, read_result(path, truth), truth, threshold=threshold))
+    for name, path in peaks.items():
+        report(Progress("scoring", len(assessments) / stages))
+        found, affine, _ = read_peaks(path)
+        check_same_grid(str(path), found.amplitudes.shape, affine, "the truth", truth.mask.shape, truth.affine)
+        assessments.append(assess_peaks(name, found, truth, threshold=threshold))
+    return assessments
+
+
+def score_tractograms(
+    truth: Truth, tractograms: Mapping[str, Path], report: Report = silent
+) -> dict[str, TractogramScores]:
+    """Return the scores of tractogram files by name. Raises ScanError where one cannot be read."""
+    scores = {}
+    for number, (name, path) in enumerate(tractograms.items()):
+        report(Progress("tractograms", number / len(tractograms)))
+        scores[name] = score_tractogram(read_streamlines(path), truth)
+    return scores
+
+
+def write_evaluation(
+    folder: OutputFolder,
+    truth: Truth,
+    assessments: Sequence[Assessment],
+    tractograms: Mapping[str, TractogramScores],
+    inputs: Mapping[str, Any],
+) -> list[Path]:
+    """Write evaluation.json, .csv and .png, with tractograms bundles.csv too; return the files in their final place.
+
+    inputs: what was read from where, for evaluation.json. Raises OutputError where a file cannot be written.
+    """
+    target = folder.partial
+    write_json(
+        target / "evaluation.json",
+        {
+            "version": __version__,
+            "inputs": inputs,
+            "threshold": assessments[0].threshold,
+            "results": [assessment_record(result) for result in assessments],
+            "tractograms": [tractogram_record(name, scores) for name, scores in tractograms.items()],
+        },
+    )
+    write_csv(target / "evaluation.csv", assessment_rows(assessments))
+    if tractograms:
+        write_csv(target / "bundles.csv", bundle_rows(tractograms))
+    evaluation_figure(target / "evaluation.png", assessments, truth, title=f"shd evaluate: {inputs.get('truth', '')}")
+    return folder.publish()
+
+
+def _stem(path: Path) -> str:
+    """Return the name that a table gives to a path: without the endings of images and tractograms."""
+    name = path.absolute().name
+    for ending in (".nii.gz", ".nii", ".tck", ".trk"):
+        name = name.removesuffix(ending)
+    return name

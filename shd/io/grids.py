@@ -1,0 +1,46 @@
+"""Whether two images lie on one grid."""
+
+import numpy as np
+from jaxtyping import Float
+
+from shd.errors import EvaluationError
+
+__all__ = ["check_same_grid", "greatest_offset"]
+
+_ALLOWED = 0.1  # of the smallest edge of a voxel, at the corners of the volume
+
+
+def check_same_grid(
+    name: str,
+    shape: tuple[int, ...],
+    affine: Float[np.ndarray, "4 4"],
+    other: str,
+    other_shape: tuple[int, ...],
+    other_affine: Float[np.ndarray, "4 4"],
+) -> None:
+    """Raise EvaluationError where two images differ in their first three sizes or by a tenth of a voxel at a corner.
+
+    name, other: what the images are called in the message. affine: voxel index → scanner RAS mm.
+    """
+    if shape[:3] != other_shape[:3]:
+        raise EvaluationError(
+            f"{name} is {_times(shape)} voxels but {other} {_times(other_shape)}; compare images of one grid"
+        )
+    offset = greatest_offset(affine, other_affine, shape)
+    allowed = _ALLOWED * float(np.linalg.norm(other_affine[:3, :3], axis=0).min())
+    if not offset <= allowed:
+        raise EvaluationError(
+            f"{name} lies {offset:.2f} mm away from {other} at a corner, more than the {allowed:.2f} mm allowed; is it "
+            "of another scan?"
+        )
+
+
+def greatest_offset(affine: Float[np.ndarray, "4 4"], other: Float[np.ndarray, "4 4"], shape: tuple[int, ...]) -> float:
+    """Return the greatest distance in mm between the corners of two volumes of one shape."""
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape[:3]) - 1)
+    difference = affine - other
+    return float(np.linalg.norm(corners @ difference[:3, :3].T + difference[:3, 3], axis=1).max())
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape[:3]))
