@@ -77,7 +77,7 @@ def score_tractogram(streamlines: Streamlines, truth: Truth, *, reach_mm: float 
 
     Raises EvaluationError where the truth has no end regions, or there are no streamlines.
     """
-    if truth.endpoints is None or not truth.endpoints.any():
+    if not truth.endpoints.any():
         raise EvaluationError("the truth has 0 end regions of bundles: a tractogram cannot be scored on it")
     count = len(streamlines.lengths)
     if count == 0:
@@ -115,7 +115,6 @@ def end_labels(
 
     reach_mm: as in `score_tractogram`. Streamlines of fewer than two points end nowhere.
     """
-    assert truth.endpoints is not None
     sizes = np.linalg.norm(truth.affine[:3, :3], axis=0)
     reach = float(sizes.max()) if reach_mm is None else reach_mm
     distance, nearest = distance_transform_edt(truth.endpoints == 0, sampling=sizes, return_indices=True)

@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from shd.simulation.phantoms import Phantom
-from shd.simulation.true_fods import true_fods
 from shd.sphere.harmonics import coefficient_count, coefficient_degrees, degree_of_count
 
 __all__ = ["Truth"]
@@ -23,8 +22,8 @@ class Truth:
     in scanner axes, fractions shares of the voxel's volume. bundles: number of the bundle of each, -1 where absent.
     tissue_fractions: white matter, grey matter, CSF. fods: the exact fODF cut at its degree, not smoothed: MRtrix3
     basis, scanner axes, per response (a voxel full of fibres has l=0 coefficient 1/√4π). endpoints: 2·bundle + 1 where
-    a bundle starts, 2·bundle + 2 where it ends, 0 elsewhere; None where the phantom has no ends. affine: voxel index →
-    scanner RAS mm. mask: voxels that hold anything.
+    a bundle starts, 2·bundle + 2 where it ends, 0 elsewhere. affine: voxel index → scanner RAS mm. mask: voxels at least
+    half of which is tissue.
     """
 
     directions: Float[np.ndarray, "x y z fibre 3"]
@@ -32,27 +31,20 @@ class Truth:
     bundles: Int[np.ndarray, "x y z fibre"]
     tissue_fractions: Float[np.ndarray, "x y z tissue"]
     fods: Float[np.ndarray, "x y z coeff"]
-    endpoints: Int[np.ndarray, "x y z"] | None
+    endpoints: Int[np.ndarray, "x y z"]
     affine: Float[np.ndarray, "4 4"]
     mask: Bool[np.ndarray, "x y z"]
 
     @classmethod
     def of(cls, phantom: Phantom) -> "Truth":
         """Return the truth of a phantom."""
-        bundles = getattr(phantom, "bundles", None)
-        if bundles is None:
-            numbers = np.arange(phantom.fractions.shape[-1], dtype=np.int16)
-            bundles = np.where(phantom.fractions > 0, numbers, np.int16(-1))
-        fods = getattr(phantom, "fods", None)
-        if fods is None:
-            fods = true_fods(phantom, smoothing_degrees=0.0)
         return cls(
             phantom.directions,
             phantom.fractions,
-            bundles,
+            phantom.bundles,
             phantom.tissue_fractions,
-            fods,
-            getattr(phantom, "endpoints", None),
+            phantom.fods,
+            phantom.endpoints,
             phantom.scan.affine,
             phantom.scan.mask,
         )

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from shd.evaluation.cross_validation import Prediction
 from shd.evaluation.split_half import Agreement
-from shd.report.planes import anatomical_planes
+from shd.report.planes import Plane, anatomical_planes
 from shd.scans.scan import Scan
 
 __all__ = ["prediction_figure"]
@@ -25,7 +25,7 @@ _WINDOW = 96  # voxels shown along an edge of a map
 def prediction_figure(
     path: Path, scan: Scan, predictions: Mapping[str, Prediction], agreements: Mapping[str, Agreement]
 ) -> None:
-    """Write a row an evaluation as PNG: its numbers, then a map a method on the axial slice with most of the mask."""
+    """Write a row an evaluation as PNG: its numbers, then a map a method, on the axial slice with most to compare."""
     rows = bool(predictions) + bool(agreements)
     methods = list(dict.fromkeys([*predictions, *agreements]))
     size = (4.4 * (1 + len(methods)) + 1.0, _ROW * rows + _HEADING)
@@ -36,20 +36,22 @@ def prediction_figure(
         rows, 1 + len(methods), left=0.07, right=0.93, bottom=0.6 / size[1], top=1 - _HEADING / size[1], hspace=0.35,
         wspace=0.25,
     )  # fmt: skip
+    compared = np.isfinite(next(iter(agreements.values())).angles) if agreements else scan.mask
+    plane = anatomical_planes(scan.affine, compared.astype(np.float64), window=_WINDOW)[0]
     row = 0
     if predictions:
         _draw_shells(figure.add_subplot(grid[row, 0]), predictions)
         for column, (name, prediction) in enumerate(predictions.items(), start=1):
             axes = figure.add_subplot(grid[row, column])
             title = f"{name}: {prediction.relative:.3f} times the noise"
-            _draw_map(axes, scan, prediction.voxels, (0.5, 2.0), title, "error / noise")
+            _draw_map(axes, plane, prediction.voxels, (0.5, 2.0), title, "error / noise")
         row += 1
     if agreements:
         _draw_angles(figure.add_subplot(grid[row, 0]), agreements)
         for column, (name, agreement) in enumerate(agreements.items(), start=1):
             axes = figure.add_subplot(grid[row, column])
             title = f"{name}: median {agreement.main_angle:.1f}°"
-            _draw_map(axes, scan, agreement.angles, (0.0, 30.0), title, "angle of main peaks (°)")
+            _draw_map(axes, plane, agreement.angles, (0.0, 30.0), title, "angle of main peaks (°)")
     figure.savefig(path, format="png")
 
 
@@ -63,7 +65,7 @@ def _draw_shells(axes: Axes, predictions: Mapping[str, Prediction]) -> None:
     axes.set_xticks(range(len(shells)), [f"b = {shell.bvalue:.0f}\n{shell.directions} directions" for shell in shells])
     axes.axhline(1.0, color="black", linewidth=1.0, linestyle="--")
     axes.set_title("held-out directions: error / noise", fontsize=11, loc="left")
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -80,9 +82,8 @@ def _draw_angles(axes: Axes, agreements: Mapping[str, Agreement]) -> None:
 
 
 def _draw_map(
-    axes: Axes, scan: Scan, volume: Float[np.ndarray, "x y z"], limits: tuple[float, float], title: str, label: str
+    axes: Axes, plane: Plane, volume: Float[np.ndarray, "x y z"], limits: tuple[float, float], title: str, label: str
 ) -> None:
-    plane = anatomical_planes(scan.affine, scan.mask.astype(np.float64), window=_WINDOW)[0]
     axes.set_facecolor("0.17")
     drawn = axes.imshow(
         plane.cut(volume), extent=plane.extent(), origin="lower", cmap="viridis", norm=Normalize(*limits),

@@ -101,7 +101,7 @@ def test_many_streamlines_are_taken_in_blocks(truth):
 
 def test_truth_without_ends_is_refused(truth):
     with pytest.raises(EvaluationError, match="0 end regions"):
-        score_tractogram(lines(ALONG_0), replace(truth, endpoints=None))
+        score_tractogram(lines(ALONG_0), replace(truth, endpoints=np.zeros(SHAPE, dtype=np.int16)))
 
 
 def test_no_streamlines_are_refused(truth):

@@ -50,5 +50,5 @@ def test_mean_of_the_map_is_the_angular_error_where_every_voxel_has_two_fibres(t
 
 
 def test_a_phantom_without_crossing_voxels_has_no_scores_of_two_fibres(trial):
-    phantom = replace(trial.phantom, fractions=trial.phantom.fractions * np.array([1.0, 0.0]))
+    phantom = replace(trial.phantom, fractions=trial.phantom.fractions * np.array([1.0, 0.0], np.float32))
     assert Trial("one", phantom, trial.fods).scores("truth", 0.1)[1] is None
