@@ -9,12 +9,17 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from shd.errors import ShdError
 from shd.evaluation.constrained_deconvolution import deconvolved_shell
 from shd.fodf.field import FodField
 from shd.scans.scan import Scan
 from shd.signal.response import Response
 
-__all__ = ["mrtrix_installed", "multi_tissue_deconvolution", "single_shell_deconvolution"]
+__all__ = ["RivalError", "mrtrix_installed", "multi_tissue_deconvolution", "single_shell_deconvolution"]
+
+
+class RivalError(ShdError):
+    """Another program failed."""
 
 
 def mrtrix_installed() -> bool:
@@ -61,11 +66,12 @@ def _dwi2fod(algorithm: str, scan: Scan, responses: dict[str, np.ndarray], degre
         for tissue, coefficients in responses.items():
             np.savetxt(folder / f"{tissue}.txt", coefficients, fmt="%.10g")
             command += [f"{tissue}.txt", f"{tissue}.nii"]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-        return {
-            tissue: nib.Nifti1Image.from_filename(folder / f"{tissue}.nii").get_fdata(dtype=np.float32)
-            for tissue in responses
-        }
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+        except subprocess.CalledProcessError as error:
+            raise RivalError(f"{' '.join(command)}: exit {error.returncode}: {error.stderr.strip()}") from error
+        images = {tissue: nib.Nifti1Image.from_filename(folder / f"{tissue}.nii") for tissue in responses}
+        return {tissue: image.get_fdata(dtype=np.float32) for tissue, image in images.items()}
 
 
 def _save(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:

@@ -6,6 +6,6 @@
 - `position_orientation`  a U-Net of PONITA's convolutions: turning volume and directions together turns the answer
 - `lattice_unet`          what the last three lines' U-Nets that are not ours share
 
-Each has the attributes and the call of `UNet`: `output_channels`, `engine`, `recompute`; features (vertex, batch, x, y, z,
-channel) with a mask in, features of the finest level out, zero outside the mask.
+Each has the attributes and the call of `UNet`: `output_channels`, `engine`, `recompute`; features (vertex, batch, x, y,
+z, channel) with a mask in, features of the finest level out, zero outside the mask.
 """
