@@ -84,6 +84,8 @@ class OutputFolder:
                     if name == _RECORD or name not in names:
                         (self.out / name).unlink(missing_ok=True)
                 for name in names:
+                    if (self.out / name).is_dir():  # a folder does not replace a folder that holds files
+                        shutil.rmtree(self.out / name)
                     (self.partial / name).replace(self.out / name)
                 self.partial.rmdir()
             else:

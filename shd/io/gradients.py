@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Float
 
 from shd.errors import GradientError
+from shd.io.atomic import whole_file
 from shd.scans.scan import grid_rotation
 
-__all__ = ["qsiprep_evidence", "read_fsl", "read_mrtrix", "read_qsiprep"]
+__all__ = ["qsiprep_evidence", "read_fsl", "read_mrtrix", "read_qsiprep", "write_fsl"]
 
 Table = tuple[Float[np.ndarray, " volume"], Float[np.ndarray, "volume 3"]]
 
@@ -26,6 +27,27 @@ def read_fsl(bval: str | Path, bvec: str | Path, affine: Float[np.ndarray, "4 4"
     if np.linalg.det(affine[:3, :3]) > 0:
         vectors = vectors * np.array([-1.0, 1.0, 1.0])
     return values, vectors @ grid_rotation(affine).T
+
+
+def write_fsl(
+    bval: str | Path,
+    bvec: str | Path,
+    bvalues: Float[np.ndarray, " volume"],
+    vectors: Float[np.ndarray, "volume 3"],
+    affine: Float[np.ndarray, "4 4"],
+) -> None:
+    """Write b-values (s/mm²) and scanner-axes vectors as an FSL pair for an image of this affine: undoes `read_fsl`.
+
+    Raises `OutputError` if a file cannot be written.
+    """
+    along = vectors @ grid_rotation(affine)
+    if np.linalg.det(affine[:3, :3]) > 0:
+        along = along * np.array([-1.0, 1.0, 1.0])
+    lines = [" ".join(f"{value:.8g}" for value in row) for row in along.T]
+    with whole_file(bval) as partial:
+        partial.write_text(" ".join(f"{value:g}" for value in bvalues) + "\n", encoding="utf-8")
+    with whole_file(bvec) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def read_qsiprep(bval: str | Path, bvec: str | Path, affine: Float[np.ndarray, "4 4"]) -> Table:

@@ -28,12 +28,9 @@ def sufficient_degree(fibres: tuple[Fibre, ...], bvalue: float) -> int:
     zonal = np.sqrt((2 * degrees + 1) / (4 * np.pi)) * eval_legendre(degrees, cosines[:, None])
     needed = FOD_DEGREE
     for fibre in fibres:
-
-        def signal(t: Float[np.ndarray, " angle"], fibre: Fibre = fibre) -> Float[np.ndarray, " angle"]:
-            return fibre.signal(np.full_like(t, bvalue), t)
-
-        terms = zonal * zonal_coefficients(signal, _HIGHEST_DEGREE)
-        errors = np.abs(np.cumsum(terms, axis=1) - signal(cosines)[:, None]).max(axis=0)
+        terms = zonal * _zonal(fibre, bvalue, _HIGHEST_DEGREE)
+        exact = fibre.signal(np.full_like(cosines, bvalue), cosines)
+        errors = np.abs(np.cumsum(terms, axis=1) - exact[:, None]).max(axis=0)
         enough = np.flatnonzero(errors <= ACCURACY * B0_INTENSITY)
         if len(enough) == 0:
             raise SimulationError(
@@ -56,11 +53,16 @@ def volume_responses(
     for number, fibre in enumerate(fibres):
         for bvalue in np.unique(gradients.bvalues):
             volumes = np.flatnonzero(gradients.bvalues == bvalue)
-            row = zonal_coefficients(lambda t, b=bvalue, f=fibre: f.signal(np.full_like(t, b), t), degree)
+            row = _zonal(fibre, float(bvalue), degree)
             if not gradients.directions[volumes].any():
                 row[1:] = 0.0  # b=0 has no direction
             result[number][:, volumes] = (harmonics[volumes] * zonal_factors(row, degree)).T
     return result
+
+
+def _zonal(fibre: Fibre, bvalue: float, degree: int) -> Float[np.ndarray, " even_degree"]:
+    """Return the zonal coefficients of a fibre's signal at one b-value."""
+    return zonal_coefficients(lambda cosines: fibre.signal(np.full_like(cosines, bvalue), cosines), degree)
 
 
 def harmonic_recurrence(

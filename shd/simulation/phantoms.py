@@ -60,11 +60,11 @@ class Phantom:
 
     scan: Scan
     noise_free: Float32[np.ndarray, "x y z volume"]
-    directions: Float32[np.ndarray, "x y z fibre 3"]
-    fractions: Float32[np.ndarray, "x y z fibre"]
+    directions: Float[np.ndarray, "x y z fibre 3"]
+    fractions: Float[np.ndarray, "x y z fibre"]
     bundles: Int[np.ndarray, "x y z fibre"]
     tissue_fractions: Float[np.ndarray, "x y z tissue"]
-    fods: Float32[np.ndarray, "x y z coeff"]
+    fods: Float[np.ndarray, "x y z coeff"]
     endpoints: Int[np.ndarray, "x y z"]
     responses: tuple[Response, ...]
     geometry: Geometry

@@ -25,9 +25,9 @@ def tangle_geometry(bundles: int = 16, *, extent_mm: float = 52.0, seed: int = 0
 
     Each bundle leads from one place of the surface to another, through two points drawn around the middle, and is the
     least crowded of six whose sharpest bend is wider than 1.5 times their radius and whose ends lie apart from those of
-    other bundles.
-    The radii are 12 to 20 % of the ball's, less where there are more than 16 bundles or ends find no place. Several bundles may share a
-    place. As the setting of Rafael-Patino et al., Front. Neuroinform. 15 (2021), but with tubes in place of strands.
+    other bundles. The radii are 12 to 20 % of the ball's, less where there are more than 16 bundles or ends find no
+    place. Several bundles may share a point. After the setting of Rafael-Patino et al., Front. Neuroinform. 15 (2021),
+    with tubes in place of strands.
 
     extent_mm: diameter of the ball. Raises SimulationError where so many bundles find no place.
     """
