@@ -31,7 +31,7 @@ def evaluate(
     truth: Path | None = typer.Option(None, help="Folder written by shd simulate, whose truth results are held to."),
     peaks: list[str] = typer.Option([], help="Peaks image (MRtrix3 layout) to score; [NAME=]PATH, repeatable."),
     tractogram: list[str] = typer.Option([], help="Tractogram (.tck, .trk) to score; [NAME=]PATH, repeatable."),
-    threshold: float = typer.Option(0.15, help="Peaks count from this share of the voxel's highest."),
+    threshold: float = typer.Option(0.2, help="Peaks count from this share of the voxel's highest."),
     scan: Path | None = typer.Option(None, help="Scan without truth: fit parts of it and predict the rest."),
     bval: Path | None = typer.Option(None, help="FSL b-values of --scan; by default the .bval beside it."),
     bvec: Path | None = typer.Option(None, help="FSL gradient directions of --scan."),

@@ -59,7 +59,7 @@ class Assessment:
     errors: ErrorMap
 
 
-def assess_fods(name: str, fod: FodField, truth: Truth, *, threshold: float = 0.1) -> Assessment:
+def assess_fods(name: str, fod: FodField, truth: Truth, *, threshold: float = 0.2) -> Assessment:
     """Return every score of a result's fODFs against the truth.
 
     threshold: share of the voxel's highest peak from which peaks count in the error map; it joins the thresholds of the
@@ -80,7 +80,7 @@ def assess_fods(name: str, fod: FodField, truth: Truth, *, threshold: float = 0.
     return _assessment(name, peaks, distances, tissue_errors(fod, truth), truth, threshold)
 
 
-def assess_ceiling(truth: Truth, *, threshold: float = 0.1) -> Assessment:
+def assess_ceiling(truth: Truth, *, threshold: float = 0.2) -> Assessment:
     """Return the scores of the true fODF itself: what no method can exceed but by luck."""
     fractions = np.moveaxis(truth.tissue_fractions[..., 1:], -1, 0) / np.sqrt(4 * np.pi)
     isotropic = dict(zip(("gm", "csf"), fractions, strict=True))
@@ -88,7 +88,7 @@ def assess_ceiling(truth: Truth, *, threshold: float = 0.1) -> Assessment:
     return assess_fods(CEILING, field, truth, threshold=threshold)
 
 
-def assess_peaks(name: str, peaks: Peaks, truth: Truth, *, threshold: float = 0.1) -> Assessment:
+def assess_peaks(name: str, peaks: Peaks, truth: Truth, *, threshold: float = 0.2) -> Assessment:
     """Return the scores that peaks alone allow; `peaks` lie on the truth's grid, in scanner axes.
 
     Peaks below the lowest threshold in which they were found count as not found at all. Raises EvaluationError as

@@ -45,7 +45,7 @@ def split_half(
     scan: Scan,
     responses: tuple[Response, ...],
     *,
-    threshold: float = 0.1,
+    threshold: float = 0.2,
     voxels: Bool[np.ndarray, "x y z"] | None = None,
     on_half: Callable[[int], None] = lambda half: None,
 ) -> Agreement:

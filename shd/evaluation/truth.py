@@ -22,8 +22,8 @@ class Truth:
     in scanner axes, fractions shares of the voxel's volume. bundles: number of the bundle of each, -1 where absent.
     tissue_fractions: white matter, grey matter, CSF. fods: the exact fODF cut at its degree, not smoothed: MRtrix3
     basis, scanner axes, per response (a voxel full of fibres has l=0 coefficient 1/√4π). endpoints: 2·bundle + 1 where
-    a bundle starts, 2·bundle + 2 where it ends, 0 elsewhere. affine: voxel index → scanner RAS mm. mask: voxels at least
-    half of which is tissue.
+    a bundle starts, 2·bundle + 2 where it ends, 0 elsewhere. affine: voxel index → scanner RAS mm. mask: voxels at
+    least half tissue.
     """
 
     directions: Float[np.ndarray, "x y z fibre 3"]

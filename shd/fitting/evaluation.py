@@ -73,7 +73,7 @@ def assess_results(
     fods: Mapping[str, Path],
     peaks: Mapping[str, Path],
     *,
-    threshold: float = 0.1,
+    threshold: float = 0.2,
     report: Report = silent,
 ) -> list[Assessment]:
     """Return the scores of the ceiling, of fODF results and of peaks images (MRtrix3 layout), in this order.

@@ -54,7 +54,7 @@ def compare_methods(
     folds: int | None,
     halves: bool,
     csd: bool = False,
-    threshold: float = 0.1,
+    threshold: float = 0.2,
     report: Report = silent,
 ) -> tuple[dict[str, Prediction], dict[str, Agreement]]:
     """Return held-out errors and split-half agreement of our fit and, if wanted, of CSD, by the method's name.

@@ -16,7 +16,7 @@ from shd.evaluation.assessment import ALL, CEILING, Assessment
 from shd.evaluation.truth import Truth
 from shd.report.planes import Plane, anatomical_planes
 
-__all__ = ["evaluation_figure"]
+__all__ = ["evaluation_figure", "write_letters"]
 
 DOTS_PER_INCH = 130
 WORST = 30.0  # degrees, the end of the error maps' colour scale
@@ -143,6 +143,13 @@ def _draw_errors(axes: Axes, result: Assessment, plane: Plane) -> AxesImage:
     across = max(plane.across[1] - plane.across[0], plane.along[1] - plane.along[0])
     axes.plot(x, y, linestyle="", marker="o", markersize=max(0.6, min(2.5, 50 / across)), color="white")
     axes.set(xticks=[], yticks=[], aspect="equal")
+    write_letters(axes, plane)
     scores = result.groups[ALL].sweep.at(result.threshold)
     axes.set_title(f"{result.name}: {scores.angular_error:.1f}°", fontsize=11, loc="left")
     return drawn
+
+
+def write_letters(axes: Axes, plane: Plane) -> None:
+    """Write inside each edge of a dark map the side of the volume that lies there."""
+    for letter, (x, y) in zip(plane.letters, ((0.04, 0.5), (0.96, 0.5), (0.5, 0.04), (0.5, 0.96)), strict=True):
+        axes.text(x, y, letter, transform=axes.transAxes, color="0.75", ha="center", va="center", fontweight="bold")

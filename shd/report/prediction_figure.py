@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from shd.evaluation.cross_validation import Prediction
 from shd.evaluation.split_half import Agreement
+from shd.report.evaluation_figure import write_letters
 from shd.report.planes import Plane, anatomical_planes
 from shd.scans.scan import Scan
 
@@ -90,8 +91,7 @@ def _draw_map(
         interpolation="nearest",
     )  # fmt: skip
     axes.set(xticks=[], yticks=[], aspect="equal")
-    for letter, (x, y) in zip(plane.letters, ((0.03, 0.5), (0.97, 0.5), (0.5, 0.04), (0.5, 0.96)), strict=True):
-        axes.text(x, y, letter, transform=axes.transAxes, color="white", ha="center", va="center", fontweight="bold")
+    write_letters(axes, plane)
     axes.set_title(title, fontsize=11, loc="left")
     figure = axes.get_figure()
     assert figure is not None
