@@ -32,7 +32,8 @@ class Method:
 
     run: takes a scan, its responses (white matter first) and a budget, which only trained methods look at. trained:
     whether it does. voxelwise: whether a voxel's answer depends on no other's, so that a smaller mask only saves time.
-    missing: why it cannot run on this machine, None where it can.
+    missing: why it cannot run on this machine, None where it can. minutes: about how long it takes on the phantom
+    "tangle" on two cores, beside its training: for saying beforehand how long a table takes.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Method:
     trained: bool = False
     voxelwise: bool = False
     missing: Callable[[], str | None] = lambda: None
+    minutes: float = 0.1
 
 
 def separable(responses: tuple[Response, ...], gradients: Gradients) -> tuple[Response, ...]:
@@ -74,13 +76,17 @@ def _classical() -> dict[str, Method]:
         )
     for suffix, degree in _DEGREES.items():
         methods[f"dipy-msmt{suffix}"] = Method(
-            f"MSMT-CSD (DIPY, degree {degree})", _dipy_msmt(degree), voxelwise=True, missing=_no_solver
+            f"MSMT-CSD (DIPY, degree {degree})", _dipy_msmt(degree), voxelwise=True, missing=_no_solver, minutes=2.0
         )
         methods[f"mrtrix-msmt{suffix}"] = Method(
-            f"MSMT-CSD (MRtrix3, degree {degree})", _mrtrix_msmt(degree), voxelwise=True, missing=_no_mrtrix
+            f"MSMT-CSD (MRtrix3, degree {degree})",
+            _mrtrix_msmt(degree),
+            voxelwise=True,
+            missing=_no_mrtrix,
+            minutes=0.3,
         )
-    methods["rumba-sd"] = Method("RUMBA-SD (DIPY)", _rumba(variation=False), voxelwise=True)
-    methods["rumba-tv"] = Method("RUMBA-TV (DIPY)", _rumba(variation=True))
+    methods["rumba-sd"] = Method("RUMBA-SD (DIPY)", _rumba(variation=False), voxelwise=True, minutes=0.5)
+    methods["rumba-tv"] = Method("RUMBA-TV (DIPY)", _rumba(variation=True), minutes=3.0)
     return methods
 
 
@@ -116,6 +122,7 @@ def _trained() -> dict[str, Method]:
             f"{title}{'-TV' if variation else ''}",
             _network(network, variation),
             trained=True,
+            minutes=0.5,
         )
         for network, title in titles.items()
         for variation in (False, True)

@@ -24,7 +24,7 @@ def richardson_lucy(
     responses: tuple[Response, ...],
     *,
     variation: bool,
-    degree: int = 8,
+    degree: int = 12,
     smoothing_degrees: float = 5.0,
     iterations: int = ITERATIONS,
 ) -> FodField:
@@ -36,8 +36,8 @@ def richardson_lucy(
     vertices one of each antipodal pair is taken, since both have the same column: the same answer in half the time.
 
     degree, smoothing_degrees: the answer is a density on vertices. Its harmonics are those of its fibres, a sum over
-    vertices, times the Gaussian of the table's ceiling (0 for none): without it a lone vertex rings. Degree 8 serves
-    RUMBA better than 12 does (docs/accuracy.md).
+    vertices, cut at `degree` and smoothed as the tables' ceiling is: without the Gaussian a lone vertex rings.
+    Smoothing 0 is the answer itself, which predicts the signal.
     """
     vertices = HemiSphere.from_sphere(get_sphere(name="repulsion724")).vertices
     kernel, per_unit = _kernel(scan, responses, vertices)
