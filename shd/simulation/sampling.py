@@ -28,7 +28,7 @@ _TISSUE_NUMBERS = {"gm": 0, "csf": 1}
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What the voxels of a grid hold; the fields are those of `Phantom`. fibres: the kinds of fibre, and how many mm³."""
+    """What the voxels of a grid hold; the fields are those of `Phantom`."""
 
     noise_free: Float32[np.ndarray, "x y z volume"]
     directions: Float32[np.ndarray, "x y z fibre 3"]
@@ -129,8 +129,11 @@ def _fibre_kinds(geometry: Geometry) -> tuple[tuple[Fibre, ...], Int[np.ndarray,
 
 def _zones(
     geometry: Geometry, number: int, line: Centreline, shape: tuple[int, int, int], affine: Float[np.ndarray, "4 4"]
-) -> tuple[float, float]:
-    """Return up to which s a bundle starts and from which it ends: the first and last mm of it that the phantom has."""
+) -> tuple[float, float, float, float]:
+    """Return up to which s a bundle starts, from which it ends, and 1/R² at both: of the part that the phantom has.
+
+    Where ends of several bundles share a voxel the thinner one needs it more: hence 1/R².
+    """
     inverse = np.linalg.inv(affine)
     at = line.points @ inverse[:3, :3].T + inverse[:3, 3]
     reach = np.max(line.radii) * np.linalg.norm(inverse[:3, :3], axis=1)
@@ -145,9 +148,11 @@ def _zones(
     for boundary in (geometry.outline, geometry.white_surface):
         if boundary is not None:
             inside &= contains(boundary, line.points)
-    held = line.lengths[inside] if inside.any() else line.lengths
+    held = np.flatnonzero(inside) if inside.any() else np.array([0, len(line.lengths) - 1])
+    first, last = int(held[0]), int(held[-1])
     length = END_VOXELS * float(np.linalg.norm(affine[:3, :3], axis=0).max())
-    return float(held[0]) + length, float(held[-1]) - length
+    start, end = float(line.lengths[first]) + length, float(line.lengths[last]) - length
+    return start, end, float(line.radii[first]) ** -2, float(line.radii[last]) ** -2
 
 
 def _joined(lines: list[Centreline]) -> tuple[tuple[Any, ...], Int[np.ndarray, " bundle_plus_one"]]:

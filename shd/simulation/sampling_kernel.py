@@ -118,14 +118,15 @@ def _write_fibres(weights, sums, numbers, count, fractions, directions, bundles)
 
 @compiled
 @no_type_check
-def _label(starting, ending, numbers, count):
-    """Return the label of the bundle end that fills most of a voxel: 2·bundle + 1 or 2·bundle + 2, or 0."""
+def _label(starting, ending, zones, numbers, count):
+    """Return the label of the bundle end of which most is in a voxel: 2·bundle + 1 or 2·bundle + 2, or 0."""
     label, most = 0, 0.0
     for k in range(count):
-        if starting[k] > most:
-            label, most = 2 * numbers[k] + 1, starting[k]
-        if ending[k] > most:
-            label, most = 2 * numbers[k] + 2, ending[k]
+        zone = zones[numbers[k]]
+        if starting[k] * zone[2] > most:
+            label, most = 2 * numbers[k] + 1, starting[k] * zone[2]
+        if ending[k] * zone[3] > most:
+            label, most = 2 * numbers[k] + 2, ending[k] * zone[3]
     return label
 
 
@@ -207,7 +208,7 @@ def sample_block(
     shape, affine, offsets,  # of the grid; points of a voxel relative to its centre, in voxels
     candidates,  # starts, bundles, first, last of `list_candidates`
     curves,  # points, tangents, curvatures, radii, slopes, lengths of all centrelines, one after another
-    groups, zones,  # of each bundle: which diffusivities; up to which s it starts, from which s it ends
+    groups, zones,  # of each bundle: which diffusivities; up to which s it starts, from which it ends, and 1/area there
     regions,  # centres, inverse axes, amplitudes, waves, wave counts (outline, white surface, regions); of the regions:
     bounded, fill,  # tissue, fraction, over bundles. Whether there are outline and white surface; the rest's tissue
     recurrence, response, isotropic,  # of the harmonics; (group, coeff, volume); (gm csf, volume)
@@ -245,6 +246,6 @@ def sample_block(
         for group in range(len(moments)):
             for coefficient in range(fods.shape[1]):
                 fods[row, coefficient] += moments[group, coefficient]
-        endpoints[row] = _label(starting, ending, numbers, count)
+        endpoints[row] = _label(starting, ending, zones, numbers, count)
         _measure(moments, tissue, response, isotropic, signal, noise_free[row])
         _write_fibres(weights, sums, numbers, count, fractions[row], directions[row], bundles[row])

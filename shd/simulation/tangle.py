@@ -69,7 +69,7 @@ def tangle_phantom(
 def _random_bundle(
     name: str, generator: np.random.Generator, radius: float, thick: float, others: list[Centreline]
 ) -> tuple[Bundle, Centreline]:
-    """Return the least crowded of some curves that bend gently and end where no other bundle does; thinner if need be."""
+    """Return the least crowded of some gentle curves whose ends lie apart from others'; thinner after many tries."""
     ends = np.array([other.points[k] for other in others for k in (0, -1)]).reshape(-1, 3)
     reach = np.array([other.radii[0] for other in others for _ in (0, 1)])
     found: list[tuple[int, int, Bundle, Centreline]] = []
