@@ -1,7 +1,7 @@
 """`shd evaluate`: results against a simulated truth, or our fit on a scan without truth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -21,6 +21,16 @@ __all__ = ["evaluate"]
 DEFAULT_FOLDS = 5
 
 
+def _against(default: Any, text: str) -> Any:
+    """Return an option of the evaluation with truth."""
+    return typer.Option(default, help=text, rich_help_panel="With a simulated truth")
+
+
+def _alone(default: Any, text: str, *names: str, **limits: float) -> Any:
+    """Return an option of the evaluation without truth."""
+    return typer.Option(default, *names, help=text, rich_help_panel="A scan without truth", **limits)  # type: ignore[arg-type]
+
+
 def evaluate(
     results: list[str] | None = typer.Argument(
         None,
@@ -28,24 +38,24 @@ def evaluate(
         metavar="RESULT",
     ),
     out: Path = typer.Option(..., help="Folder for the scores; it appears when all are there."),
-    truth: Path | None = typer.Option(None, help="Folder written by shd simulate, whose truth results are held to."),
-    peaks: list[str] = typer.Option([], help="Peaks image (MRtrix3 layout) to score; [NAME=]PATH, repeatable."),
-    tractogram: list[str] = typer.Option([], help="Tractogram (.tck, .trk) to score; [NAME=]PATH, repeatable."),
+    truth: Path | None = _against(None, "Folder written by shd simulate, whose truth results are held to."),
+    peaks: list[str] = _against([], "Peaks image (MRtrix3 layout) to score; [NAME=]PATH, repeatable."),
+    tractogram: list[str] = _against([], "Tractogram (.tck, .trk) to score; [NAME=]PATH, repeatable."),
     threshold: float = typer.Option(0.2, help="Peaks count from this share of the voxel's highest."),
-    scan: Path | None = typer.Option(None, help="Scan without truth: fit parts of it and predict the rest."),
-    bval: Path | None = typer.Option(None, help="FSL b-values of --scan; by default the .bval beside it."),
-    bvec: Path | None = typer.Option(None, help="FSL gradient directions of --scan."),
-    grad: Path | None = typer.Option(None, help="MRtrix gradient table of --scan instead of bval and bvec."),
-    mask: Path | None = typer.Option(None, help="Brain mask of --scan; computed if not given."),
-    wm: Path | None = typer.Option(None, help="White-matter response of --scan; estimated if not given."),
-    gm: Path | None = typer.Option(None, help="Grey-matter response, with --wm."),
-    csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
-    cross_validate: int | None = typer.Option(None, help="Predict held-out directions, in this many folds."),
-    split_half: bool = typer.Option(False, "--split-half", help="Compare the peaks of two halves of the directions."),
-    csd: bool = typer.Option(False, "--csd", help="Run DIPY's CSD beside our fit on --scan."),
-    minutes: float | None = typer.Option(None, min=0.0, help="Training time of each fit of --scan."),
-    steps: int | None = typer.Option(None, min=1, help="Training steps of each fit in place of minutes."),
-    seed: int = typer.Option(0, help="Seed of each fit."),
+    scan: Path | None = _alone(None, "Scan without truth: fit parts of it and predict the rest."),
+    bval: Path | None = _alone(None, "FSL b-values; by default the .bval beside the scan."),
+    bvec: Path | None = _alone(None, "FSL gradient directions."),
+    grad: Path | None = _alone(None, "MRtrix gradient table instead of bval and bvec."),
+    mask: Path | None = _alone(None, "Brain mask; computed if not given."),
+    wm: Path | None = _alone(None, "White-matter response; estimated if not given."),
+    gm: Path | None = _alone(None, "Grey-matter response, with --wm."),
+    csf: Path | None = _alone(None, "CSF response, with --wm."),
+    cross_validate: int | None = _alone(None, "Predict held-out directions, in this many folds."),
+    split_half: bool = _alone(False, "Compare the peaks of two halves of the directions.", "--split-half"),
+    csd: bool = _alone(False, "Run DIPY's CSD beside our fit.", "--csd"),
+    minutes: float | None = _alone(None, "Training time of each fit.", min=0.0),
+    steps: int | None = _alone(None, "Training steps of each fit in place of minutes.", min=1),
+    seed: int = _alone(0, "Seed of each fit."),
     force: bool = typer.Option(False, "--force", help="Replace an evaluation in the output folder."),
 ) -> None:
     """Score results against a simulated truth (--truth), or our fit on a scan that has none (--scan)."""
