@@ -26,9 +26,9 @@ def _against(default: Any, text: str) -> Any:
     return typer.Option(default, help=text, rich_help_panel="With a simulated truth")
 
 
-def _alone(default: Any, text: str, *names: str, **limits: float) -> Any:
+def _alone(default: Any, text: str, *names: str, **limits: Any) -> Any:
     """Return an option of the evaluation without truth."""
-    return typer.Option(default, *names, help=text, rich_help_panel="A scan without truth", **limits)  # type: ignore[arg-type]
+    return typer.Option(default, *names, help=text, rich_help_panel="A scan without truth", **limits)
 
 
 def evaluate(
