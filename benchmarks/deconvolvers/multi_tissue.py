@@ -41,15 +41,18 @@ def dipy_multi_tissue_deconvolution(scan: Scan, responses: tuple[Response, ...],
     zonal = np.zeros((len(wm.bvalues), degree // 2 + 1))
     held = min(zonal.shape[1], wm.coefficients.shape[1])
     zonal[:, :held] = wm.coefficients[:, :held]
-    rows = np.concatenate([*(tissue.coefficients[:, :1] for tissue in isotropic), zonal], axis=1)
+    columns = [tissue.coefficients[:, :1] for tissue in isotropic]
+    if len(columns) == 1:
+        columns.append(np.zeros_like(columns[0]))  # DIPY takes no fewer than two: one without signal changes nothing
+    rows = np.concatenate([*columns, zonal], axis=1)
     response = MultiShellResponse(rows, degree, np.array([shell.bvalue for shell in scan.gradients.shells]))
     with warnings.catch_warnings():
         # DIPY's model is written in the basis whose withdrawal DIPY announces; the solver warns of hard voxels.
         warnings.simplefilter("ignore")
-        model = MultiShellDeconvModel(table, response, sh_order_max=degree, iso=len(isotropic))
+        model = MultiShellDeconvModel(table, response, sh_order_max=degree, iso=len(columns))
         answers = model.fit(np.asarray(scan.data, dtype=np.float64), mask=scan.mask, verbose=False).all_shm_coeff
     answers = np.where(scan.mask[..., None], np.nan_to_num(answers), 0.0).astype(np.float32)
-    field = convert_sh_descoteaux_tournier(answers[..., len(isotropic) :])
+    field = convert_sh_descoteaux_tournier(answers[..., len(columns) :])
     volumes = {tissue.tissue: answers[..., place] for place, tissue in enumerate(isotropic)}
     return FodField(field.astype(np.float32), volumes, scan.affine, scan.mask)
 
