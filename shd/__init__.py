@@ -13,11 +13,17 @@ from shd._version import __version__
 if TYPE_CHECKING:
     from shd.fitting.fit import fit
     from shd.fitting.infer import infer
+    from shd.fitting.simulate import simulate
     from shd.io.scans import read_scan
 
-__all__ = ["__version__", "fit", "infer", "read_scan"]
+__all__ = ["__version__", "fit", "infer", "read_scan", "simulate"]
 
-_FRONT = {"fit": "shd.fitting.fit", "infer": "shd.fitting.infer", "read_scan": "shd.io.scans"}
+_FRONT = {
+    "fit": "shd.fitting.fit",
+    "infer": "shd.fitting.infer",
+    "read_scan": "shd.io.scans",
+    "simulate": "shd.fitting.simulate",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ from shd.cli.fit import fit
 from shd.cli.infer import infer
 from shd.cli.messages import complain
 from shd.cli.response import response
+from shd.cli.simulate import simulate
 from shd.errors import ShdError, ShdWarning, is_out_of_memory
 
 __all__ = ["app", "run"]
@@ -40,7 +41,7 @@ app = typer.Typer(
 )
 
 
-for _command in (demo, evaluate, fit, infer, response):
+for _command in (demo, evaluate, fit, infer, response, simulate):
     app.command()(_command)
 
 

@@ -45,7 +45,7 @@ def read_geometry(path: str | Path) -> Geometry:
 
 
 def geometry_of(content: Any, name: str) -> Geometry:
-    """Return the geometry that the parsed JSON describes. Raises SimulationError as `read_geometry`, without the file."""
+    """Return the geometry that the parsed JSON describes. Raises SimulationError as `read_geometry` does."""
     table = _known(content, _TOP, "the file")
     bundles = tuple(
         _bundle(key, _known(value, _BUNDLE, f"bundle {key}"))

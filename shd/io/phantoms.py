@@ -96,7 +96,7 @@ def read_truth(folder: str | Path) -> Truth:
             truth / "tissues.nii.gz",
             truth / "endpoints.nii.gz",
             truth.parent / "mask.nii.gz",
-        )  # fmt: skip
+        )
     )
     bundles = bundles if bundles.ndim == 4 else bundles[..., None]
     shapes = {

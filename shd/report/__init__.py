@@ -1,6 +1,7 @@
 """Pictures of results, drawn by matplotlib without a display.
 
 - `figures`       the picture of one fit: fODFs on three planes and the training curve
+- `phantom_figure` a phantom: tissues, directions, true fODFs
 - `trial_figure`  methods on phantoms: glyphs and error maps
 - `evaluation_figure`, `prediction_figure`  what `shd evaluate` draws, with truth and without
 - `planes`        which slice, which window, and where scanner axes point on the page

@@ -16,8 +16,8 @@ from shd.sphere.directions import half_sphere, normalised
 __all__ = ["brain_geometry"]
 
 _LENGTH = 184.0  # mm from the front of the head to its back, for which the numbers below are
-_HEAD, _PIA, _WHITE = (73.0, 92.0, 66.0), (69.0, 88.0, 62.0), (65.5, 84.5, 58.5)  # semi-axes
-_FOLDS = {"pia": 0.07, "white": 0.13}  # amplitudes: gyri stand out from the white surface more than from the pia
+_HEAD, _PIA, _WHITE = (73.0, 92.0, 66.0), (66.5, 85.0, 59.5), (62.0, 80.5, 55.0)  # semi-axes
+_FOLDS = {"pia": 0.07, "white": 0.10}  # amplitudes: gyri stand out from the white surface more than from the pia
 _WAVES, _FREQUENCY = 5, 20.0  # of the folds: waves on the unit sphere, radians from its middle to its surface
 _TIPS = 1.12  # where a tract ends, as a multiple of the white surface's semi-axes: beyond every gyrus, cut off there
 _FANS = 24  # radiations of each half to the cortex
@@ -28,16 +28,40 @@ _JITTER = 1.2  # mm, of inner control points
 # Both halves have these: name, control points (mm, x outwards) and radii; "tip" rows run on to the cortex.
 _PATHS: tuple[tuple[str, tuple[tuple[float, float, float], ...], tuple[float, ...]], ...] = (
     ("cingulum", ((7, 62, -4), (7, 52, 14), (8, 22, 29), (8, -20, 31), (9, -52, 20), (14, -58, -2)), (3.5,) * 6),
-    ("arcuate", ((44, 66, 18), (37, 36, 22), (36, 0, 27), (40, -36, 20), (45, -34, -6), (52, -14, -30)), (5, 4, 4, 4, 4, 6)),
-    ("superior longitudinal", ((34, 80, 34), (30, 40, 34), (30, -6, 37), (32, -46, 34), (34, -84, 34)), (6, 4, 4, 4, 6)),
-    ("fronto-occipital", ((22, 92, -6), (25, 50, -6), (33, 14, -9), (35, -24, -4), (27, -60, -2), (18, -96, -2)), (7, 4, 3, 3, 4, 7)),
-    ("inferior longitudinal", ((42, 48, -40), (41, 12, -29), (41, -26, -20), (32, -62, -14), (22, -94, -14)), (6, 4, 4, 4, 6)),
+    (
+        "arcuate",
+        ((44, 66, 18), (37, 36, 22), (36, 0, 27), (40, -36, 20), (45, -34, -6), (52, -14, -30)),
+        (5, 4, 4, 4, 4, 6),
+    ),
+    (
+        "superior longitudinal",
+        ((34, 80, 34), (30, 40, 34), (30, -6, 37), (32, -46, 34), (34, -84, 34)),
+        (6, 4, 4, 4, 6),
+    ),
+    (
+        "fronto-occipital",
+        ((22, 92, -6), (25, 50, -6), (33, 14, -9), (35, -24, -4), (27, -60, -2), (18, -96, -2)),
+        (7, 4, 3, 3, 4, 7),
+    ),
+    (
+        "inferior longitudinal",
+        ((42, 48, -40), (41, 12, -29), (41, -26, -20), (32, -62, -14), (22, -94, -14)),
+        (6, 4, 4, 4, 6),
+    ),
     ("uncinate", ((30, 84, -24), (26, 44, -15), (31, 17, -16), (37, 24, -30), (42, 50, -48)), (5, 3.5, 3, 3.5, 5)),
     ("optic radiation", ((19, -18, -4), (31, -22, -5), (31, -48, 2), (14, -96, 8)), (3, 3.5, 4, 7)),
     ("anterior thalamic", ((10, -2, 4), (17, 18, 7), (20, 40, 12), (22, 94, 24)), (3, 3.5, 5, 9)),
     ("corticospinal", ((6, -16, -74), (9, -15, -40), (20, -9, -4), (23, -9, 22), (26, -12, 74)), (4, 4, 4, 6, 10)),
-    ("corticopontine front", ((8, -12, -74), (10, -11, -38), (18, 2, -2), (22, 14, 22), (24, 40, 66)), (3, 3, 3.5, 6, 10)),
-    ("corticopontine back", ((6, -21, -74), (9, -20, -42), (22, -21, -4), (26, -30, 22), (24, -56, 62)), (3, 3, 3.5, 6, 10)),
+    (
+        "corticopontine front",
+        ((8, -12, -74), (10, -11, -38), (18, 2, -2), (22, 14, 22), (24, 40, 66)),
+        (3, 3, 3.5, 6, 10),
+    ),
+    (
+        "corticopontine back",
+        ((6, -21, -74), (9, -20, -42), (22, -21, -4), (26, -30, 22), (24, -56, 62)),
+        (3, 3, 3.5, 6, 10),
+    ),
 )  # fmt: skip
 # The corpus callosum, from front to back: y of its middle, height of its middle, and the point of the cortex (x y z).
 _CALLOSUM: tuple[tuple[float, float, tuple[float, float, float]], ...] = (
@@ -57,9 +81,9 @@ def brain_geometry(*, extent_mm: float = _LENGTH, seed: int = 0) -> Geometry:
     """Return a head of some 80 tracts. extent_mm: its length from front to back; smaller heads are the same, scaled.
 
     Inside the white surface are tracts, which all end there: callosal, projection and association tracts, thalamic
-    radiations that fan out to all of the cortex, and hooks from gyrus to gyrus. Between it and the pia lies cortex, folded
-    by random waves; inside lie deep grey matter and ventricles, outside the pia fluid to the edge of the head, and
-    beyond it nothing. seed: of the folds, the hooks, and small shifts of all tracts. Raises SimulationError for an
+    radiations that fan out to all of the cortex, and hooks from gyrus to gyrus. Between it and the pia lies cortex,
+    folded by random waves; inside lie deep grey matter and ventricles, outside the pia fluid to the edge of the head,
+    and beyond it nothing. seed: of the folds, the hooks, and small shifts of all tracts. Raises SimulationError for an
     extent not above zero.
     """
     if not extent_mm > 0:
@@ -122,7 +146,7 @@ def _radiations() -> Iterator[Tract]:
     """Give cones from beside the thalamus to all of the cortex; their directions are even over the half-sphere."""
     for side, sign in (("left", -1.0), ("right", 1.0)):
         for number, direction in enumerate(half_sphere(_FANS)[:, [2, 0, 1]]):
-            start = np.array([17.0, -6.0 + 10.0 * direction[1], 3.0 + 6.0 * direction[2]])
+            start = np.array([12.0, -6.0 + 10.0 * direction[1], 3.0 + 6.0 * direction[2]])
             tip = _TIPS * np.array(_WHITE) * normalised(direction + np.array([0.12, 0.0, 0.0]))
             tip[0] = max(tip[0], 9.0)  # beside the fissure, not across it
             points = np.array([start, start + 0.35 * (tip - start), tip])

@@ -80,8 +80,8 @@ def challenge_geometry(*, seed: int = 0) -> Geometry:
     """Return 27 bundles in a ball of 50 mm radius, with three balls of CSF: arches, columns that cross them, belts over
     them, four bundles that cross in one place and four in another, thin ones along CSF, and hooks.
 
-    Bundles end at the surface, at right angles to it. seed: 0 is the fixed layout, with which methods are compared; others
-    move every inner control point at random by about a millimetre.
+    Bundles end at the surface, at right angles to it. seed: 0 is the fixed layout, with which methods are compared;
+    others move every inner control point at random by about a millimetre.
     """
     rows = [*_ARCHES, *_COLUMNS, *_BELTS, *_CONTOURS, *_HOOKS, *_star("left", -19.0), *_star("right", 19.0)]
     generator = np.random.default_rng([seed, 6])
@@ -103,7 +103,7 @@ def challenge_geometry(*, seed: int = 0) -> Geometry:
 
 
 def _star(side: str, x: float) -> Iterator[Row]:
-    """Give four bundles that cross at one place: three near one plane, at 50° to 70° to each other, and one that rises."""
+    """Give four bundles that cross at one place: three near one plane, 50° to 70° apart, and one that rises."""
     centre = np.array([x, 19.0, -15.0])
     sign = np.sign(x)
     for number, (azimuth, rise) in enumerate(((0.0, 0.0), (50.0, 0.2), (110.0, -0.2), (60.0, 1.6))):

@@ -1,5 +1,6 @@
 """Simulated scans with their truth."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,7 @@ def simulate(
     shape: tuple[int, int, int],
     affine: Float[np.ndarray, "4 4"],
     measurement: Measurement | None = None,
+    advance: Callable[[float], None] | None = None,
 ) -> Phantom:
     """Return the scan of a geometry and its truth.
 
@@ -86,11 +88,12 @@ def simulate(
     grey matter and CSF. Equal seeds give equal phantoms, on any number of threads.
 
     shape: voxels along each axis. affine: voxel index → scanner RAS mm. measurement: noise and points; SNR 20 by
-    default. Raises SimulationError where a bundle lies outside the volume, or the volume cannot be.
+    default. advance: told the share of the voxels that is done. Raises SimulationError where a bundle lies outside the
+    volume, or the volume cannot be.
     """
     measurement = measurement or Measurement()
     _check_grid(shape, affine)
-    samples = sample(geometry, gradients, shape, np.asarray(affine, dtype=np.float64), measurement.subsamples)
+    samples = sample(geometry, gradients, shape, np.asarray(affine, dtype=np.float64), measurement.subsamples, advance)
     data = samples.noise_free
     if measurement.snr is not None:
         generator = np.random.default_rng(measurement.seed)

@@ -1,6 +1,7 @@
 """From a geometry to what every voxel of a grid holds: fibres, tissues and the signal without noise."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -45,11 +46,13 @@ def sample(
     shape: tuple[int, int, int],
     affine: Float[np.ndarray, "4 4"],
     subsamples: int = SUBSAMPLES,
+    advance: Callable[[float], None] | None = None,
 ) -> Samples:
     """Return what every voxel holds, each the mean over subsamples³ points inside it.
 
     affine: voxel index → scanner RAS mm. Voxels are shared among threads; each is computed alone, so the numbers do not
-    depend on how many there are. Raises SimulationError where a bundle nowhere enters the volume.
+    depend on how many there are. advance: told the share of the voxels that is done. Raises SimulationError where a
+    bundle nowhere enters the volume.
     """
     lines = [trace(bundle) for bundle in geometry.bundles]
     kinds, groups = _fibre_kinds(geometry)
@@ -68,7 +71,7 @@ def sample(
         bounded, _TISSUE_NUMBERS[geometry.fill], harmonic_recurrence(degree),
         volume_responses(kinds, gradients, degree), isotropic,
     )  # fmt: skip
-    return _sampled(fixed, shape, len(gradients.bvalues), most)
+    return _sampled(fixed, shape, len(gradients.bvalues), most, advance)
 
 
 def contains(region: Region, points: Float[np.ndarray, "point 3"]) -> Any:
@@ -82,7 +85,13 @@ def contains(region: Region, points: Float[np.ndarray, "point 3"]) -> Any:
     return radius <= 1.0 + region.amplitude * folds
 
 
-def _sampled(fixed: tuple[Any, ...], shape: tuple[int, int, int], volumes: int, most: int) -> Samples:
+def _sampled(
+    fixed: tuple[Any, ...],
+    shape: tuple[int, int, int],
+    volumes: int,
+    most: int,
+    advance: Callable[[float], None] | None,
+) -> Samples:
     """Run the kernel over all voxels, block by block."""
     count = int(np.prod(shape))
     noise_free = np.zeros((count, volumes), np.float32)
@@ -103,7 +112,11 @@ def _sampled(fixed: tuple[Any, ...], shape: tuple[int, int, int], volumes: int, 
         return fractions[:, :kept].copy(), directions[:, :kept].copy(), bundles[:, :kept].copy()
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = list(pool.map(run, range(0, count, BLOCK)))
+        parts = []
+        for part in pool.map(run, range(0, count, BLOCK)):
+            parts.append(part)
+            if advance is not None:
+                advance(min(1.0, len(parts) * BLOCK / count))
     fibres = max(1, *(part[0].shape[1] for part in parts))
     fractions, directions = np.zeros((count, fibres), np.float32), np.zeros((count, fibres, 3), np.float32)
     bundles = np.full((count, fibres), -1, np.int16)
