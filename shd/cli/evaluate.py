@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from shd.cli.evaluation_tables import assessment_tables, scan_tables, tractogram_table
-from shd.cli.messages import tell
+from shd.cli.messages import complain, tell
 from shd.cli.results import output_folder, paths_of
 from shd.errors import OutputError
 
@@ -133,9 +133,15 @@ def _evaluate_scan(
 
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.scan_evaluation import compare_methods, write_scan_evaluation
+    from shd.scans.coherence import gradient_coherence
     from shd.signal.response_estimation import estimate_responses
 
     with output_folder(out, force) as folder:
+        coherence = gradient_coherence(scan)
+        if coherence.consistent:
+            tell(f"gradients: {coherence.message}")
+        else:
+            complain("warning", "yellow", coherence.message)
         if responses is None:
             responses, _ = estimate_responses(scan.intensities(np.argwhere(scan.mask)), scan.gradients, scan.mask)
         with shown_progress() as report:

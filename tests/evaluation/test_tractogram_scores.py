@@ -8,6 +8,8 @@ import pytest
 from shd.errors import EvaluationError
 from shd.evaluation.tractogram_scores import Streamlines, end_labels, score_tractogram
 from shd.evaluation.truth import Truth
+from shd.simulation.centreline import trace
+from shd.simulation.tangle import tangle_phantom
 from tests.support.affines import AFFINES
 
 AFFINE = AFFINES["oblique"]
@@ -97,6 +99,18 @@ def test_many_streamlines_are_taken_in_blocks(truth):
     many = score_tractogram(lines(*[ALONG_0, ALONG_1_BACK] * 1100), truth)
     assert (many.overlap, many.valid_connections) == (alone.overlap, 1.0)
     assert [score.streamlines for score in many.by_bundle] == [1100, 1100]
+
+
+def test_centrelines_of_simulated_bundles_are_all_valid():
+    phantom = tangle_phantom(4, 30.0, snr=None, seed=1)
+    curves = [trace(bundle).points for bundle in phantom.geometry.bundles]
+    bundles = [*curves, curves[0][::-1], curves[1][: len(curves[1]) // 2]]  # the last stops half way
+    centres = Streamlines(np.concatenate(bundles), np.array([len(points) for points in bundles]))
+    scores = score_tractogram(centres, Truth.of(phantom))
+    assert scores.valid_connections == 5 / 6 and scores.no_connections == pytest.approx(1 / 6)
+    assert (scores.valid_bundles, scores.bundles) == (4, 4)
+    assert all(score.overreach <= 0.01 for score in scores.by_bundle)
+    assert all(0.02 < score.overlap < 0.6 for score in scores.by_bundle)
 
 
 def test_truth_without_ends_is_refused(truth):
