@@ -48,7 +48,7 @@ SETS = {
     ),
     "full": Selection(
         (*(key for key, method in METHODS.items() if not method.trained and key != "dipy-msmt-12"), *_TRAINED),
-        ("tangle",), tuple(PROTOCOLS), (10.0, 20.0, 30.0), 3, Budget(minutes=5.0),
+        ("tangle", "isbi"), tuple(PROTOCOLS), (10.0, 20.0, 30.0), 3, Budget(minutes=5.0),
     ),
 }  # fmt: skip
 
@@ -163,7 +163,7 @@ def estimated_hours(selection: Selection, methods: dict[str, Method], store: Cel
             budget = str(selection.budget) if method.trained else ""
             if store.read(key, problem, budget) is None:
                 spent += _minutes(selection.budget) if method.trained else 0.0
-                spent += method.minutes * (1.0 if problem.phantom == "tangle" else 0.25)
+                spent += method.minutes * PHANTOMS[problem.phantom].voxels
     return spent / 60
 
 
@@ -215,7 +215,8 @@ def _run(arguments: argparse.Namespace) -> None:
         print(f"left out: {key}: {reason}")
     hours = estimated_hours(selection, methods, store)
     words = f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:.0f} hours"
-    print(f"about {words} on two cores for what is not in {store.folder} yet; a stopped run goes on there", flush=True)
+    if hours > 0:
+        print(f"about {words} on two cores for what is not in {store.folder} yet; a stopped run goes on", flush=True)
     run = Run(selection, methods, store, again)
     run.all()
     tables = rows_by_setting(run.cells)

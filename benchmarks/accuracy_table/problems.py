@@ -5,20 +5,51 @@ from dataclasses import dataclass, replace
 
 from benchmarks.deconvolvers.methods import MethodError
 from shd.scans.scan import Scan
-from shd.simulation import Phantom, crossing_phantom, tangle_phantom
+from shd.simulation import Phantom, crossing_phantom
+from shd.simulation.families import family_geometry
+from shd.simulation.phantoms import measured
 from shd.simulation.protocols import CLINICAL, HARDI, RESEARCH, Protocol
 
-__all__ = ["PHANTOMS", "PROTOCOLS", "Problem", "white_matter_scan"]
+__all__ = ["PHANTOMS", "PROTOCOLS", "Family", "Problem", "white_matter_scan"]
 
-PHANTOMS: dict[str, Callable[[Protocol, float, int], Phantom]] = {
-    "tangle": lambda protocol, snr, seed: tangle_phantom(protocol=protocol, snr=snr, seed=seed),
-    "small-tangle": lambda protocol, snr, seed: tangle_phantom(
-        bundles=10, extent_mm=36.0, protocol=protocol, snr=snr, seed=seed
+
+@dataclass(frozen=True)
+class Family:
+    """A family of phantoms, a member for each seed. voxels: of its mask, roughly, in those of "tangle"."""
+
+    make: Callable[[Protocol, float, int], Phantom]
+    voxels: float
+
+
+def _family(name: str, voxel_mm: float = 2.0, **choices: float) -> Callable[[Protocol, float, int], Phantom]:
+    def make(protocol: Protocol, snr: float, seed: int) -> Phantom:
+        geometry = family_geometry(name, seed=seed, **choices)
+        return measured(geometry, voxel_mm=voxel_mm, protocol=protocol, snr=snr, seed=seed)
+
+    return make
+
+
+def _crossing(degrees: float) -> Callable[[Protocol, float, int], Phantom]:
+    return lambda protocol, snr, seed: crossing_phantom(degrees, protocol=protocol, snr=snr, seed=seed)
+
+
+PHANTOMS = {
+    "tangle": Family(_family("tangle", bundles=16, extent=52.0), 1.0),
+    "small-tangle": Family(_family("tangle", bundles=10, extent=36.0), 0.33),
+    "isbi": Family(_family("challenge"), 7.0),
+    "small-isbi": Family(_family("challenge", voxel_mm=4.0), 0.9),
+    "fanning": Family(_family("fanning"), 1.0),
+    "kissing": Family(_family("kissing"), 1.0),
+    "crossing-60": Family(
+        lambda protocol, snr, seed: crossing_phantom(60.0, protocol=protocol, snr=snr, seed=seed), 0.4
     ),
-    "crossing-60": lambda protocol, snr, seed: crossing_phantom(60.0, protocol=protocol, snr=snr, seed=seed),
-    "crossing-45": lambda protocol, snr, seed: crossing_phantom(45.0, protocol=protocol, snr=snr, seed=seed),
+    "crossing-45": Family(
+        lambda protocol, snr, seed: crossing_phantom(45.0, protocol=protocol, snr=snr, seed=seed), 0.4
+    ),
 }
-"""By name, from protocol, SNR and seed. "tangle": 16 bundles in a ball of 52 mm; "small-tangle": 10 in 36 mm."""
+"""By name. "tangle": 16 bundles in a ball of 52 mm, voxels of 2 mm; "small-tangle": 10 in 36 mm. "isbi": 27 bundles as
+in the ISBI 2013 challenge in a ball of 100 mm, voxels of 2 mm; "small-isbi": of 4 mm.
+"""
 
 PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in (RESEARCH, HARDI, CLINICAL)}
 
@@ -59,7 +90,7 @@ class Problem:
 
     def make(self) -> Phantom:
         """Return the phantom, the same at every call."""
-        return PHANTOMS[self.phantom](PROTOCOLS[self.protocol], self.snr, self.seed)
+        return PHANTOMS[self.phantom].make(PROTOCOLS[self.protocol], self.snr, self.seed)
 
 
 def white_matter_scan(phantom: Phantom) -> Scan:
