@@ -5,7 +5,9 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.evaluation.assessment import Assessment
@@ -21,7 +23,7 @@ Column = tuple[str, Callable[[Any], float], str, bool]
 _CEILING = "ceiling"
 
 
-def assessment_tables(results: Sequence["Assessment"]) -> Iterator[Table]:
+def assessment_tables(results: Sequence["Assessment"]) -> Iterator[Group]:
     """Give the tables of results: peaks over all voxels, by fibres, by crossing angle, and whole fODFs."""
     threshold = results[0].threshold
     everything = {result.name: (result, result.groups["all"]) for result in results}
@@ -60,7 +62,7 @@ def assessment_tables(results: Sequence["Assessment"]) -> Iterator[Table]:
     yield _table("whole fODFs beside the ceiling's, and tissue amounts", everything, columns)
 
 
-def tractogram_table(tractograms: Mapping[str, "TractogramScores"]) -> Table:
+def tractogram_table(tractograms: Mapping[str, "TractogramScores"]) -> Group:
     """Return the table of tractograms."""
     total = next(iter(tractograms.values())).bundles
     return _table(
@@ -79,7 +81,7 @@ def tractogram_table(tractograms: Mapping[str, "TractogramScores"]) -> Table:
     )
 
 
-def scan_tables(predictions: Mapping[str, "Prediction"], agreements: Mapping[str, "Agreement"]) -> Iterator[Table]:
+def scan_tables(predictions: Mapping[str, "Prediction"], agreements: Mapping[str, "Agreement"]) -> Iterator[Group]:
     """Give the tables of methods on a scan without truth."""
     if predictions:
         first = next(iter(predictions.values()))
@@ -120,8 +122,8 @@ def _tissue(tissue: str) -> Callable[[Any], float]:
     return lambda of: of[0].tissue_errors.get(tissue, float("nan"))
 
 
-def _table(title: str, rows: Mapping[str, Any], columns: Sequence[Column]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, padding=(0, 1, 0, 0))
+def _table(title: str, rows: Mapping[str, Any], columns: Sequence[Column]) -> Group:
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True, overflow="ellipsis")
     for heading, *_ in columns:
         table.add_column(heading, justify="right", no_wrap=True)
@@ -131,7 +133,7 @@ def _table(title: str, rows: Mapping[str, Any], columns: Sequence[Column]) -> Ta
             _cell(row, column, rivals.values() if name in rivals and len(rivals) > 1 else ()) for column in columns
         ]
         table.add_row(name, *cells, style="dim" if name not in rivals else None)
-    return table
+    return Group(Text(title, style="bold"), table)  # a table's own title is wrapped to its width
 
 
 def _cell(row: Any, column: Column, rivals: Any) -> str:
