@@ -36,8 +36,7 @@ def phantom_figure(path: Path, phantom: Phantom, subtitle: str = "") -> None:
     FigureCanvasAgg(figure)
     margins = {"left": 0.03, "right": 0.97, "bottom": 0.025, "top": 0.89, "wspace": 0.08, "hspace": 0.12}
     panels = figure.subplots(3, 3, gridspec_kw=margins)
-    second = phantom.fractions[..., 1:].sum(axis=-1, dtype=np.float64)
-    weight = second + 1e-3 * phantom.tissue_fractions[..., 0]
+    weight = _crossing(phantom) + 1e-3 * phantom.tissue_fractions[..., 0]
     for column, plane in enumerate(anatomical_planes(phantom.scan.affine, weight, window=WINDOW)):
         _draw_whole(panels[0, column], plane, tissue_colours(phantom))
         _draw_frame(panels[0, column], plane)
@@ -55,6 +54,14 @@ def phantom_figure(path: Path, phantom: Phantom, subtitle: str = "") -> None:
 def tissue_colours(phantom: Phantom) -> Float[np.ndarray, "x y z 3"]:
     """Return the tissues of each voxel as colours, mixed by their shares; black where there is nothing."""
     return np.clip(phantom.tissue_fractions @ _COLOURS, 0.0, 1.0)
+
+
+def _crossing(phantom: Phantom) -> Float[np.ndarray, "x y z"]:
+    """Return how much the two largest bundles of each voxel cross: the lesser share times sin² of their angle."""
+    if phantom.fractions.shape[-1] < 2:
+        return np.zeros(phantom.scan.shape)
+    cosine = np.sum(phantom.directions[..., 0, :] * phantom.directions[..., 1, :], axis=-1, dtype=np.float64)
+    return phantom.fractions[..., 1] * (1.0 - cosine**2)
 
 
 def _direction_colours(phantom: Phantom) -> Float[np.ndarray, "x y z 3"]:

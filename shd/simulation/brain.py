@@ -15,14 +15,14 @@ from shd.sphere.directions import half_sphere, normalised
 
 __all__ = ["brain_geometry"]
 
-_LENGTH = 184.0  # mm from the front of the head to its back, for which the numbers below are
-_HEAD, _PIA, _WHITE = (73.0, 92.0, 66.0), (66.5, 85.0, 59.5), (62.0, 80.5, 55.0)  # semi-axes
-_FOLDS = {"pia": 0.07, "white": 0.10}  # amplitudes: gyri stand out from the white surface more than from the pia
-_WAVES, _FREQUENCY = 5, 20.0  # of the folds: waves on the unit sphere, radians from its middle to its surface
-_TIPS = 1.12  # where a tract ends, as a multiple of the white surface's semi-axes: beyond every gyrus, cut off there
+_LENGTH = 182.0  # mm from the front of the head to its back, for which the numbers below are
+_HEAD, _PIA, _WHITE = (72.0, 91.0, 65.0), (65.0, 83.5, 58.5), (61.0, 79.0, 54.5)  # semi-axes
+_FOLDS = {"pia": 0.16, "white": 0.20}  # amplitudes: gyri stand out from the white surface more than from the pia
+_WAVES, _FREQUENCY = 5, 23.0  # of the folds: waves on the unit sphere, radians from its middle to its surface
+_TIPS = 1.22  # where a tract ends, as a multiple of the white surface's semi-axes: beyond every gyrus, cut off there
 _FANS = 24  # radiations of each half to the cortex
 _HOOKS = 14  # short tracts of each half between neighbouring gyri
-_WIDER = 1.35  # of the tracts below, against the radii listed
+_WIDER = 1.5  # of the tracts below, against the radii listed
 _JITTER = 1.2  # mm, of inner control points
 
 # Both halves have these: name, control points (mm, x outwards) and radii; "tip" rows run on to the cortex.
@@ -125,7 +125,7 @@ def _mirrored(points: Float[np.ndarray, "point 3"], sign: float) -> Float[np.nda
 def _commissures() -> Iterator[Tract]:
     """Give the corpus callosum: arches over the ventricles that fan out on both sides."""
     for number, (y, height, tip) in enumerate(_CALLOSUM):
-        end = np.array(tip, dtype=float) * _TIPS
+        end = np.array(tip, dtype=float) * 1.1
         shoulder = np.array([18.0, y + 0.15 * (end[1] - y), height + 5.0])
         points = [_mirrored(end, -1), _mirrored(shoulder, -1), np.array([0.0, y, height]), shoulder, end]
         yield f"callosum {number + 1}", np.array(points), np.array([14.0, 7.0, 4.5, 7.0, 14.0])
@@ -151,7 +151,7 @@ def _radiations() -> Iterator[Tract]:
             tip[0] = max(tip[0], 9.0)  # beside the fissure, not across it
             points = np.array([start, start + 0.35 * (tip - start), tip])
             length = float(np.linalg.norm(tip - start))
-            radii = np.array([3.0, 4.0 + 0.12 * length, 0.33 * length])
+            radii = np.array([3.0, 4.0 + 0.09 * length, 0.28 * length])
             yield f"radiation {number + 1} {side}", _mirrored(points, sign), radii
 
 
@@ -189,7 +189,7 @@ def _inside(scale: float) -> Iterator[Region]:
     """Give what displaces fibres: ventricles, deep grey matter, and the fissure above the callosum."""
     yield _shape("third ventricle", (1.8, 11.0, 9.0), "csf", scale, (0.0, -6.0, -3.0))
     for side, sign in (("left", -1.0), ("right", 1.0)):
-        yield _shape(f"ventricle {side}", (4.5, 26.0, 6.5), "csf", scale, (7.0 * sign, -2.0, 13.0))
+        yield _shape(f"ventricle {side}", (5.0, 27.0, 8.0), "csf", scale, (7.0 * sign, -2.0, 13.0))
         yield _shape(f"horn {side}", (4.0, 16.0, 4.5), "csf", scale, (17.0 * sign, -40.0, 4.0))
         yield _shape(f"thalamus {side}", (6.0, 11.0, 7.5), "gm", scale, (9.0 * sign, -8.0, 2.0))
         yield _shape(f"putamen {side}", (4.0, 14.0, 8.5), "gm", scale, (27.0 * sign, 7.0, 2.0))
