@@ -3,6 +3,7 @@
 - `mrtrix`               MRtrix3's `csd` and `msmt_csd`
 - `multi_tissue`         DIPY's MSMT-CSD
 - `richardson_lucy`      DIPY's RUMBA-SD and RUMBA-TV
+- `free_diffusion`       grey matter and CSF for scans that do not show them
 - `trunks`               the networks of others in place of our U-Net: MLP, CNN, ESD, RT-ESD, PONITA
 - `training`             their training, on our data, losses and budget
 - `methods`              the list, by the names that tables and command lines use

@@ -14,7 +14,7 @@ from shd.scans.scan import Scan
 from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 
-__all__ = ["METHODS", "OURS", "Method", "MethodError", "chosen_methods", "separable"]
+__all__ = ["METHODS", "OURS", "Method", "MethodError", "chosen_methods", "network_of", "separable"]
 
 OURS = "shd-tv"
 """The key of what `shd fit` does."""
@@ -144,3 +144,14 @@ def chosen_methods(keys: Sequence[str]) -> tuple[dict[str, Method], dict[str, st
     reasons = {key: METHODS[key].missing() for key in METHODS if key in keys}
     present = {key: METHODS[key] for key, reason in reasons.items() if reason is None}
     return present, {key: reason for key, reason in reasons.items() if reason is not None}
+
+
+def network_of(key: str) -> tuple[str, bool]:
+    """Return the network of a trained method, and whether it has total variation.
+
+    Raises MethodError for a key of no trained method.
+    """
+    if key not in METHODS or not METHODS[key].trained:
+        networks = ", ".join(name for name, method in METHODS.items() if method.trained)
+        raise MethodError(f"{key} is not trained; there are: {networks}")
+    return key.removesuffix("-tv"), key.endswith("-tv")

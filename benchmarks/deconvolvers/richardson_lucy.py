@@ -6,6 +6,7 @@ from dipy.data import get_sphere
 from dipy.reconst.rumba import rumba_deconv_global
 from jaxtyping import Float
 
+from benchmarks.deconvolvers.free_diffusion import with_free_diffusion
 from shd.fodf.field import FodField
 from shd.scans.normalisation import normalise
 from shd.scans.scan import Scan
@@ -31,16 +32,17 @@ def richardson_lucy(
     """Return the fODFs of RUMBA-SD, or with `variation` of RUMBA-TV (Canales-Rodríguez et al., PLoS ONE 10 (2015)).
 
     The iterations are DIPY's, `rumba_deconv_global`, on the data as its `RumbaSDModel` normalises them. The kernel's
-    columns are the responses given: fibres at the vertices of DIPY's sphere, then grey matter and CSF (zero where there
-    is none, as in DIPY). DIPY's own kernel is of tensors, which the responses of the other methods are not. Of its 724
-    vertices one of each antipodal pair is taken, since both have the same column: the same answer in half the time.
+    columns are the responses given: fibres at the vertices of DIPY's sphere, then grey matter and CSF, DIPY's own where
+    they are not given (`free_diffusion`). DIPY's own kernel of fibres is a tensor's, which the responses of the other
+    methods are not. Of its 724 vertices one of each antipodal pair is taken, since both have the same column: the same
+    answer in half the time.
 
     degree, smoothing_degrees: the answer is a density on vertices. Its harmonics are those of its fibres, a sum over
     vertices, cut at `degree` and smoothed as the tables' ceiling is: without the Gaussian a lone vertex rings.
     Smoothing 0 is the answer itself, which predicts the signal.
     """
     vertices = HemiSphere.from_sphere(get_sphere(name="repulsion724")).vertices
-    kernel, per_unit = _kernel(scan, responses, vertices)
+    kernel, per_unit = _kernel(scan, with_free_diffusion(responses, ("gm", "csf")), vertices)
     prepared = normalise(scan)
     weighted = np.concatenate([shell.volumes for shell in scan.gradients.weighted_shells])
     data = np.zeros((*scan.mask.shape, 1 + len(weighted)), dtype=np.float32)
@@ -57,9 +59,8 @@ def richardson_lucy(
     wm[scan.mask] = amounts[:, :-2] / per_unit["wm"] @ even_harmonics(vertices, degree) * smoothing
     isotropic = {}
     for column, tissue in ((-2, "gm"), (-1, "csf")):
-        if tissue in per_unit:
-            isotropic[tissue] = np.zeros(scan.mask.shape, dtype=np.float32)
-            isotropic[tissue][scan.mask] = amounts[:, column] / (per_unit[tissue] * np.sqrt(4 * np.pi))
+        isotropic[tissue] = np.zeros(scan.mask.shape, dtype=np.float32)
+        isotropic[tissue][scan.mask] = amounts[:, column] / (per_unit[tissue] * np.sqrt(4 * np.pi))
     return FodField(wm, isotropic, scan.affine, scan.mask)
 
 

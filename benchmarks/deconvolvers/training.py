@@ -10,14 +10,14 @@ from benchmarks.deconvolvers.trunks.position_orientation import PositionOrientat
 from benchmarks.deconvolvers.trunks.voxel_mlp import VoxelMLP
 from benchmarks.deconvolvers.trunks.whole_sphere import esd, rt_esd
 from shd.fitting.budget import default_settings
-from shd.fitting.fit import fit
+from shd.fitting.fit import Fit, fit
 from shd.fodf.field import FodField
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.scan import Scan
 from shd.signal.response import Response
 
-__all__ = ["NETWORKS", "Budget", "Network", "maker", "train_and_deconvolve"]
+__all__ = ["NETWORKS", "Budget", "Network", "maker", "train", "train_and_deconvolve"]
 
 Trunk = Callable[[ModelConfig, Scan], nn.Module]
 
@@ -73,10 +73,8 @@ def maker(network: Network, scan: Scan) -> Callable[[ModelConfig], Deconvolver]:
     return Deconvolver if trunk is None else lambda config: RivalDeconvolver(config, trunk(config, scan))
 
 
-def train_and_deconvolve(
-    name: str, scan: Scan, responses: tuple[Response, ...], budget: Budget, *, variation: bool
-) -> FodField:
-    """Return the fODFs of one of `NETWORKS`, trained on this scan alone; `variation` chooses the total variation.
+def train(name: str, scan: Scan, responses: tuple[Response, ...], budget: Budget, *, variation: bool) -> Fit:
+    """Return the fit of one of `NETWORKS`, trained on this scan alone; `variation` chooses the total variation.
 
     With "shd" and `variation` it is what `shd fit` does with that budget and seed.
     """
@@ -88,4 +86,11 @@ def train_and_deconvolve(
         settings = replace(settings, learning_rate=network.learning_rate)
     if not variation:
         settings = replace(settings, weights=replace(settings.weights, variation=0.0))
-    return fit(scan, responses, settings, build=maker(network, scan)).fod
+    return fit(scan, responses, settings, build=maker(network, scan))
+
+
+def train_and_deconvolve(
+    name: str, scan: Scan, responses: tuple[Response, ...], budget: Budget, *, variation: bool
+) -> FodField:
+    """Return the fODFs of `train`."""
+    return train(name, scan, responses, budget, variation=variation).fod
