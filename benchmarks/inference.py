@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from benchmarks.deconvolvers.mrtrix import mrtrix_installed, multi_tissue_deconvolution
 from benchmarks.harness import tables
 from benchmarks.harness.cases import Case, Work
 from benchmarks.harness.entry import option_parser, prepare, show, store
@@ -24,7 +25,6 @@ from benchmarks.harness.timing import Patience
 from benchmarks.layer_systems import FAST_ENGINES
 from benchmarks.published.patches import deploy_patches
 from benchmarks.published.unet import PublishedUNet
-from benchmarks.deconvolvers.mrtrix import mrtrix_installed, multi_tissue_deconvolution
 from shd.engines import set_engine
 from shd.fitting.budget import default_settings
 from shd.graphs.hemisphere import vertex_count, vertex_directions
