@@ -56,8 +56,10 @@ def simulate(
     measurement = Measurement(snr, coils, seed, subsamples)  # a wrong number is an error before anything is computed
     if isinstance(protocol, str) and protocol not in PROTOCOLS:
         raise SimulationError(f"protocol {protocol!r}: give one of {', '.join(PROTOCOLS)}, or a gradient table")
-    geometry, voxel = _geometry(what, seed, choices)
-    grid_shape, grid_affine = grid_of(geometry, voxel_mm if affine is not None or voxel_mm else voxel, shape, affine)
+    geometry, usual = _geometry(what, seed, choices)
+    grid_shape, grid_affine = grid_of(
+        geometry, usual if voxel_mm is None and affine is None else voxel_mm, shape, affine
+    )
     if isinstance(protocol, str):
         protocol = PROTOCOLS[protocol]
     gradients = protocol if isinstance(protocol, Gradients) else protocol_gradients(protocol)

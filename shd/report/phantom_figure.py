@@ -1,5 +1,6 @@
 """The picture of a phantom: its tissues, its main directions, and its true fODFs where most bundles cross."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from shd.report.planes import Plane, anatomical_planes
 from shd.simulation.phantoms import Phantom
 from shd.simulation.true_fods import true_fods
 
-__all__ = ["phantom_figure", "tissue_colours"]
+__all__ = ["contact_sheet", "phantom_figure", "tissue_colours"]
 
 INCHES, DOTS_PER_INCH, PANEL_PIXELS = 12.0, 110, 560
 WINDOW = 13  # voxels of the glyph panels along an edge
@@ -36,8 +37,8 @@ def phantom_figure(path: Path, phantom: Phantom, subtitle: str = "") -> None:
     FigureCanvasAgg(figure)
     margins = {"left": 0.03, "right": 0.97, "bottom": 0.025, "top": 0.89, "wspace": 0.08, "hspace": 0.12}
     panels = figure.subplots(3, 3, gridspec_kw=margins)
-    weight = _crossing(phantom) + 1e-3 * phantom.tissue_fractions[..., 0]
-    for column, plane in enumerate(anatomical_planes(phantom.scan.affine, weight, window=WINDOW)):
+    planes = anatomical_planes(phantom.scan.affine, _plane_weight(phantom), window=WINDOW)
+    for column, plane in enumerate(planes):
         _draw_whole(panels[0, column], plane, tissue_colours(phantom))
         _draw_frame(panels[0, column], plane)
         panels[0, column].set_title(
@@ -49,6 +50,36 @@ def phantom_figure(path: Path, phantom: Phantom, subtitle: str = "") -> None:
         panels[row, 0].set_ylabel(name, fontsize=11, labelpad=2)
     _write_heading(figure, phantom, subtitle)
     figure.savefig(path, format="png")
+
+
+def contact_sheet(path: Path, phantoms: Sequence[Phantom]) -> None:
+    """Write a column for each phantom as PNG: tissues, main directions and true fODFs, as in `phantom_figure`.
+
+    Each is shown on the anatomical plane along which most of its fibres run.
+    """
+    figure = Figure(figsize=(2.3 * len(phantoms), 7.2), dpi=DOTS_PER_INCH, facecolor="white")
+    FigureCanvasAgg(figure)
+    margins = {"left": 0.005, "right": 0.995, "bottom": 0.01, "top": 0.95, "wspace": 0.04, "hspace": 0.03}
+    panels = figure.subplots(3, len(phantoms), gridspec_kw=margins, squeeze=False)
+    for column, phantom in enumerate(phantoms):
+        plane = _along_fibres(phantom)
+        _draw_whole(panels[0, column], plane, tissue_colours(phantom))
+        _draw_frame(panels[0, column], plane)
+        panels[0, column].set_title(phantom.geometry.name, loc="left", fontsize=10)
+        _draw_whole(panels[1, column], plane, _direction_colours(phantom))
+        _draw_glyphs(panels[2, column], plane, phantom)
+    figure.savefig(path, format="png")
+
+
+def _along_fibres(phantom: Phantom) -> Plane:
+    planes = anatomical_planes(phantom.scan.affine, _plane_weight(phantom), window=WINDOW)
+    weights = phantom.fractions[phantom.scan.mask][..., None] * phantom.directions[phantom.scan.mask] ** 2
+    across = [float(weights.sum(axis=(0, 1)) @ plane.frame[2] ** 2) for plane in planes]
+    return planes[int(np.argmin(across))]
+
+
+def _plane_weight(phantom: Phantom) -> Float[np.ndarray, "x y z"]:
+    return _crossing(phantom) + 1e-3 * phantom.tissue_fractions[..., 0]
 
 
 def tissue_colours(phantom: Phantom) -> Float[np.ndarray, "x y z 3"]:

@@ -118,7 +118,7 @@ def _tract(
     return Bundle(name, scale * moved, scale * radii, ends="chord")
 
 
-def _mirrored(points: Float[np.ndarray, "point 3"], sign: float) -> Float[np.ndarray, "point 3"]:
+def _mirrored(points: Float[np.ndarray, "*point 3"], sign: float) -> Float[np.ndarray, "*point 3"]:
     return points * np.array([sign, 1.0, 1.0])
 
 
@@ -127,7 +127,7 @@ def _commissures() -> Iterator[Tract]:
     for number, (y, height, tip) in enumerate(_CALLOSUM):
         end = np.array(tip, dtype=float) * 1.1
         shoulder = np.array([18.0, y + 0.15 * (end[1] - y), height + 5.0])
-        points = [_mirrored(end, -1), _mirrored(shoulder, -1), np.array([0.0, y, height]), shoulder, end]
+        points = [_mirrored(end, -1.0), _mirrored(shoulder, -1.0), np.array([0.0, y, height]), shoulder, end]
         yield f"callosum {number + 1}", np.array(points), np.array([14.0, 7.0, 4.5, 7.0, 14.0])
 
 

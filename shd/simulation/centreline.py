@@ -20,8 +20,7 @@ _FEWEST, _MOST = 33, 4097
 class Centreline:
     """Samples along a curve, close enough that straight lines between them do.
 
-    points: mm. tangents: unit vectors, forwards. curvatures: dT/ds, 1/mm. radii: of the tube, mm. slopes: dR/ds over R,
-    1/mm. lengths: along the curve from its start, mm.
+    points: mm. tangents: unit vectors, forwards. curvatures: dT/ds, 1/mm. radii: of the tube, mm. slopes: dR/ds. lengths: along the curve from its start, mm.
     """
 
     points: Float[np.ndarray, "sample 3"]
@@ -83,6 +82,6 @@ def _sampled(
         tangents=tangents,
         curvatures=(acceleration - along) / speed**2,
         radii=radius(at),
-        slopes=radius(at, 1) / speed[:, 0] / radius(at),
+        slopes=radius(at, 1) / speed[:, 0],
         lengths=np.concatenate([[0.0], np.cumsum(steps)]),
     )

@@ -30,7 +30,7 @@ class Bundle:
 
     name: str
     control_points: Float[np.ndarray, "point 3"]
-    radii: Float[np.ndarray, " point"]
+    radii: Float[np.ndarray, " _"]
     tangents: str = "symmetric"
     ends: str = "radial"
     fibre: Fibre = WHITE_MATTER

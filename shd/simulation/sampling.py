@@ -24,6 +24,7 @@ __all__ = ["SUBSAMPLES", "Samples", "contains", "sample"]
 SUBSAMPLES = 4  # points per voxel along each axis: fractions at borders come in steps of 1/64
 BLOCK = 1024  # voxels a thread takes at a time
 END_VOXELS = 2.0  # length of the regions where a bundle starts and ends, in the longest edge of a voxel
+_END_SAMPLES = 1001  # points along a bundle at which its part inside the phantom is told
 _TISSUE_NUMBERS = {"gm": 0, "csf": 1}
 
 
@@ -157,15 +158,17 @@ def _zones(
             f"{np.round(high, 1).tolist()} mm, lies outside the volume of {' × '.join(map(str, shape))} voxels; "
             "move it, or give a larger shape or another affine"
         )
+    lengths = np.linspace(0.0, line.lengths[-1], _END_SAMPLES)
+    points = np.stack([np.interp(lengths, line.lengths, line.points[:, axis]) for axis in range(3)], axis=1)
+    at = points @ inverse[:3, :3].T + inverse[:3, 3]
     inside = ((at >= -0.5) & (at <= np.array(shape) - 0.5)).all(axis=1)
     for boundary in (geometry.outline, geometry.white_surface):
         if boundary is not None:
-            inside &= contains(boundary, line.points)
-    held = np.flatnonzero(inside) if inside.any() else np.array([0, len(line.lengths) - 1])
-    first, last = int(held[0]), int(held[-1])
+            inside &= contains(boundary, points)
+    held = lengths[inside] if inside.any() else lengths
+    first, last = np.interp([held[0], held[-1]], line.lengths, line.radii)
     length = END_VOXELS * float(np.linalg.norm(affine[:3, :3], axis=0).max())
-    start, end = float(line.lengths[first]) + length, float(line.lengths[last]) - length
-    return start, end, float(line.radii[first]) ** -2, float(line.radii[last]) ** -2
+    return float(held[0]) + length, float(held[-1]) - length, float(first) ** -2, float(last) ** -2
 
 
 def _joined(lines: list[Centreline]) -> tuple[tuple[Any, ...], Int[np.ndarray, " bundle_plus_one"]]:

@@ -62,7 +62,7 @@ def _in_tube(x, y, z, first, last, points, tangents, curvatures, radii, slopes, 
         if square > radius * radius or square >= nearest:
             continue
         nearest = square
-        slope = u * slopes[i] + t * slopes[j]
+        slope = (u * slopes[i] + t * slopes[j]) / radius
         bend = (
             dx * (u * curvatures[i, 0] + t * curvatures[j, 0])
             + dy * (u * curvatures[i, 1] + t * curvatures[j, 1])

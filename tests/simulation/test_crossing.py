@@ -3,6 +3,7 @@ import pytest
 from dipy.core.gradients import gradient_table
 from dipy.reconst.dti import TensorModel
 
+from shd.errors import SimulationError
 from shd.simulation import crossing_phantom, single_bundle
 from shd.simulation.protocols import CLINICAL, HARDI
 from shd.simulation.tissues import CSF, GREY_MATTER, WHITE_MATTER
@@ -39,7 +40,8 @@ def test_no_fibre_follows_a_voxel_axis():
 def test_each_place_has_regions_of_every_kind():
     phantom = crossing_phantom(60.0, snr=None)
     white, grey, csf = np.moveaxis(phantom.tissue_fractions, -1, 0)
-    assert ((phantom.fractions > 0.99).sum(axis=(0, 1, 2)) > 20).all()  # one bundle alone, of each
+    alone = phantom.fractions[..., 0] > 0.99
+    assert (np.bincount(phantom.bundles[alone][:, 0], minlength=2) > 20).all()  # one bundle alone, of each
     assert (grey > 0.99).sum() > 500
     assert (csf > 0.99).sum() > 20
     assert ((white > 0.1) & (white < 0.9)).sum() > 200  # partial volume at borders
@@ -49,14 +51,14 @@ def test_each_place_has_regions_of_every_kind():
 def test_fractions_fill_each_voxel():
     phantom = crossing_phantom(45.0, shape=SMALL, affine=oblique_flipped_affine())
     np.testing.assert_allclose(phantom.tissue_fractions.sum(axis=-1), 1.0, atol=1e-12)
-    np.testing.assert_allclose(phantom.tissue_fractions[..., 0], phantom.fractions.sum(axis=-1), atol=1e-12)
+    np.testing.assert_allclose(phantom.tissue_fractions[..., 0], phantom.fractions.sum(axis=-1), atol=1e-6)
     assert phantom.tissue_fractions.min() > -1e-12
 
 
 def test_directions_are_unit_vectors_where_a_bundle_is_and_zero_elsewhere():
     phantom = crossing_phantom(60.0, shape=SMALL)
     lengths = np.linalg.norm(phantom.directions, axis=-1)
-    np.testing.assert_allclose(lengths, phantom.fractions > 0, atol=1e-12)
+    np.testing.assert_allclose(lengths, phantom.fractions > 0, atol=1e-6)
 
 
 def test_signal_is_the_mixture_of_the_tissues():
@@ -66,8 +68,9 @@ def test_signal_is_the_mixture_of_the_tissues():
     mixture = np.einsum("...f,...fv->...v", phantom.fractions, fibres)
     for tissue, number in ((GREY_MATTER, 1), (CSF, 2)):
         mixture += phantom.tissue_fractions[..., number, None] * tissue.signal(gradients.bvalues)
-    straight = phantom.fractions[..., 1] == 0
-    np.testing.assert_allclose(phantom.noise_free[straight], mixture[straight], atol=1e-9)
+    straight = (phantom.bundles != 1).all(axis=-1)
+    assert straight.sum() > 50
+    np.testing.assert_allclose(phantom.noise_free[straight], mixture[straight], atol=3e-3)  # intensity 1000 at b=0
     # The bent bundle's fibres spread within a voxel, by a few degrees here.
     assert 1e-3 < np.abs(phantom.noise_free - mixture).max() < 5.0
 
@@ -104,9 +107,9 @@ def test_single_bundle_fills_every_voxel_with_one_fibre():
     phantom = single_bundle(3.0 * AXIS, oblique_flipped_affine(), shape=(3, 2, 1))
     gradients = phantom.scan.gradients
     np.testing.assert_allclose(phantom.fractions, 1.0)
-    np.testing.assert_allclose(phantom.directions, np.broadcast_to(AXIS, (3, 2, 1, 1, 3)), atol=1e-12)
+    np.testing.assert_allclose(phantom.directions, np.broadcast_to(AXIS, (3, 2, 1, 1, 3)), atol=1e-6)
     expected = WHITE_MATTER.signal(gradients.bvalues, gradients.directions @ AXIS)
-    np.testing.assert_allclose(phantom.noise_free, np.broadcast_to(expected, (3, 2, 1, 126)), rtol=1e-12)
+    np.testing.assert_allclose(phantom.noise_free, np.broadcast_to(expected, (3, 2, 1, 126)), atol=2e-3)
 
 
 def test_dipys_tensor_finds_the_bundles_direction_in_scanner_axes():
@@ -120,18 +123,18 @@ def test_dipys_tensor_finds_the_bundles_direction_in_scanner_axes():
 
 @pytest.mark.parametrize("angle", [0.0, -5.0, 91.0])
 def test_impossible_angle_is_refused(angle):
-    with pytest.raises(ValueError, match="angle_degrees"):
+    with pytest.raises(SimulationError, match="angle_degrees"):
         crossing_phantom(angle)
 
 
 @pytest.mark.parametrize("snr", [0.0, -20.0])
 def test_snr_not_above_zero_is_refused(snr):
-    with pytest.raises(ValueError, match="snr"):
+    with pytest.raises(SimulationError, match="snr"):
         crossing_phantom(60.0, shape=SMALL, snr=snr)
-    with pytest.raises(ValueError, match="snr"):
+    with pytest.raises(SimulationError, match="snr"):
         single_bundle(AXIS, np.eye(4), snr=snr)
 
 
 def test_bundle_without_direction_is_refused():
-    with pytest.raises(ValueError, match="direction"):
+    with pytest.raises(SimulationError, match="direction"):
         single_bundle(np.zeros(3), np.eye(4))

@@ -1,65 +1,79 @@
+"""What cannot be a bundle, a region or a phantom is refused, with the name and the number."""
+
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from shd.simulation.geometry import ArcBundle, Ball, StraightBundle
-from shd.sphere.rotations import random_rotation
+from shd.errors import SimulationError
+from shd.simulation.geometry import Bundle, Geometry, Region
+from shd.simulation.tissues import Fibre
 
-CENTRE = np.array([3.0, -7.0, 11.0])
-FRAME = random_rotation(np.random.default_rng(5))
-
-
-def arc(bend_radius: float = 40.0) -> ArcBundle:
-    return ArcBundle(CENTRE, FRAME[:, 0], FRAME[:, 1], bend_radius, 4.0)
+POINTS = np.array([[-10.0, 0, 0], [0, 2, 0], [10, 0, 0]])
 
 
-def arc_points(bundle: ArcBundle, angles: np.ndarray, outwards: float = 0.0, across: float = 0.0) -> np.ndarray:
-    """Points at a distance from the arc's axis, from the arc's definition: a circle around centre + R·bend."""
-    x, y, z = FRAME.T
-    radius = bundle.bend_radius + outwards
-    circle = np.sin(angles)[:, None] * x - np.cos(angles)[:, None] * y
-    return bundle.centre + bundle.bend_radius * y + radius * circle + across * z
+def bundle(**changes) -> Bundle:
+    return Bundle(**{"name": "b", "control_points": POINTS, "radii": np.full(3, 2.0), **changes})
 
 
-def test_straight_bundle_contains_its_cylinder_and_no_more():
-    bundle = StraightBundle(CENTRE, FRAME[:, 2], 4.0)
-    along = np.linspace(-100, 100, 9)[:, None] * FRAME[:, 2]
-    assert bundle.contains(CENTRE + along + 3.99 * FRAME[:, 0]).all()
-    assert not bundle.contains(CENTRE + along + 4.01 * FRAME[:, 1]).any()
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"control_points": POINTS[:1], "radii": np.ones(1)}, "bundle b: 1 control points"),
+        ({"radii": np.ones(2)}, "2 radii for 3 control points"),
+        ({"radii": np.array([1.0, 0.0, 1.0])}, "radius 0 mm"),
+        ({"radii": np.array([1.0, np.nan, 1.0])}, "not a finite number"),
+        ({"control_points": POINTS[[0, 0, 2]]}, "control points 1 and the next coincide"),
+        ({"tangents": "round"}, "tangents 'round'"),
+        ({"ends": "loose"}, "ends 'loose'"),
+        ({"control_points": POINTS - POINTS[0]}, "ends at the origin"),
+    ],
+)
+def test_impossible_bundle_is_refused(changes, message):
+    with pytest.raises(SimulationError, match=message):
+        bundle(**changes)
 
 
-def test_infinite_radius_fills_space():
-    points = np.random.default_rng(0).normal(size=(20, 3)) * 1e3
-    assert StraightBundle(CENTRE, FRAME[:, 0], np.inf).contains(points).all()
+def test_bundle_from_the_origin_may_follow_its_chords():
+    assert bundle(control_points=POINTS - POINTS[0], ends="chord").ends == "chord"
 
 
-def test_arc_contains_its_tube_and_no_more():
-    bundle, angles = arc(), np.linspace(-1, 1, 11)
-    for outwards, across in [(3.99, 0), (-3.99, 0), (0, 3.99), (0, -3.99)]:
-        assert bundle.contains(arc_points(bundle, angles, outwards, across)).all()
-    for outwards, across in [(4.01, 0), (-4.01, 0), (0, 4.01), (3.0, 3.0)]:
-        assert not bundle.contains(arc_points(bundle, angles, outwards, across)).any()
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"semi_axes": np.array([1.0, -1.0, 1.0])}, "region r: radius -1 mm"),
+        ({"volume_fraction": 1.5}, "volume_fraction 1.5"),
+        ({"volume_fraction": -0.1}, "volume_fraction -0.1"),
+        ({"tissue": "bone"}, "tissue 'bone'"),
+        ({"amplitude": 0.2}, "folds of amplitude 0.2 by 0 waves"),
+        ({"centre": np.array([0.0, np.inf, 0.0])}, "not a finite number"),
+    ],
+)
+def test_impossible_region_is_refused(changes, message):
+    region = Region.ball("r", np.zeros(3), 3.0)
+    with pytest.raises(SimulationError, match=message):
+        replace(region, **changes)
 
 
-@pytest.mark.parametrize("outwards", [-3.0, 0.0, 3.0])
-def test_tangents_of_an_arc_are_its_derivative(outwards):
-    bundle, angles, step = arc(), np.linspace(-1.2, 1.2, 13), 1e-6
-    difference = arc_points(bundle, angles + step, outwards) - arc_points(bundle, angles - step, outwards)
-    expected = difference / np.linalg.norm(difference, axis=1, keepdims=True)
-    np.testing.assert_allclose(bundle.tangents(arc_points(bundle, angles, outwards, 2.0)), expected, atol=1e-8)
+def test_geometry_needs_bundles_of_different_names_and_a_size():
+    with pytest.raises(SimulationError, match="0 bundles"):
+        Geometry("g", (), np.ones(3))
+    with pytest.raises(SimulationError, match=r"1 bundles share a name \(b\)"):
+        Geometry("g", (bundle(), bundle()), np.ones(3))
+    with pytest.raises(SimulationError, match="fill 'wm'"):
+        Geometry("g", (bundle(),), np.ones(3), fill="wm")
+    with pytest.raises(SimulationError, match="extent"):
+        Geometry("g", (bundle(),), np.array([1.0, 0.0, 1.0]))
 
 
-def test_arc_passes_its_centre_along_its_direction():
-    np.testing.assert_allclose(arc().tangents(CENTRE[None])[0], FRAME[:, 0], atol=1e-12)
-    assert arc().contains(CENTRE[None]).all()
-
-
-def test_arc_of_a_huge_circle_is_straight():
-    points = CENTRE + np.random.default_rng(1).normal(size=(200, 3)) * 4
-    straight = StraightBundle(CENTRE, FRAME[:, 0], 4.0)
-    np.testing.assert_array_equal(arc(1e8).contains(points), straight.contains(points))
-    np.testing.assert_allclose(arc(1e8).tangents(points), straight.tangents(points), atol=1e-6)
-
-
-def test_ball_contains_points_within_its_radius():
-    ball = Ball(CENTRE, 2.0)
-    np.testing.assert_array_equal(ball.contains(CENTRE + np.array([[1.99, 0, 0], [0, 2.01, 0]])), [True, False])
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((1.2, 1.7e-3, 0.4e-3), "stick_fraction 1.2"),
+        ((0.5, 1.7, 0.4), "diffusivities 1.7 along"),
+        ((0.5, 0.4e-3, 1.7e-3), "diffusivities 0.0004 along and 0.0017"),
+    ],
+)
+def test_impossible_fibre_is_refused(numbers, message):
+    with pytest.raises(SimulationError, match=message):
+        Fibre(*numbers)
