@@ -55,14 +55,14 @@ def phantom_figure(path: Path, phantom: Phantom, subtitle: str = "") -> None:
 def contact_sheet(path: Path, phantoms: Sequence[Phantom]) -> None:
     """Write a column for each phantom as PNG: tissues, main directions and true fODFs, as in `phantom_figure`.
 
-    Each is shown on the anatomical plane along which most of its fibres run.
+    Each is shown on the anatomical plane, of three through crossing fibres, that holds most white matter.
     """
     figure = Figure(figsize=(2.3 * len(phantoms), 7.2), dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     margins = {"left": 0.005, "right": 0.995, "bottom": 0.01, "top": 0.95, "wspace": 0.04, "hspace": 0.03}
     panels = figure.subplots(3, len(phantoms), gridspec_kw=margins, squeeze=False)
     for column, phantom in enumerate(phantoms):
-        plane = _along_fibres(phantom)
+        plane = _fullest_plane(phantom)
         _draw_whole(panels[0, column], plane, tissue_colours(phantom))
         _draw_frame(panels[0, column], plane)
         panels[0, column].set_title(phantom.geometry.name, loc="left", fontsize=10)
@@ -71,11 +71,11 @@ def contact_sheet(path: Path, phantoms: Sequence[Phantom]) -> None:
     figure.savefig(path, format="png")
 
 
-def _along_fibres(phantom: Phantom) -> Plane:
+def _fullest_plane(phantom: Phantom) -> Plane:
+    """Return, of the planes through most crossing, the one whose slice holds most white matter."""
     planes = anatomical_planes(phantom.scan.affine, _plane_weight(phantom), window=WINDOW)
-    weights = phantom.fractions[phantom.scan.mask][..., None] * phantom.directions[phantom.scan.mask] ** 2
-    across = [float(weights.sum(axis=(0, 1)) @ plane.frame[2] ** 2) for plane in planes]
-    return planes[int(np.argmin(across))]
+    white = phantom.tissue_fractions[..., 0]
+    return max(planes, key=lambda plane: float(plane.whole.cut(white).sum()))
 
 
 def _plane_weight(phantom: Phantom) -> Float[np.ndarray, "x y z"]:

@@ -1,7 +1,7 @@
 import matplotlib.image
 import numpy as np
 
-from shd.report.phantom_figure import phantom_figure, tissue_colours
+from shd.report.phantom_figure import contact_sheet, phantom_figure, tissue_colours
 from shd.simulation import crossing_phantom, single_bundle
 from shd.simulation.protocols import CLINICAL
 from tests.support.affines import AFFINES
@@ -34,3 +34,12 @@ def test_tissues_are_mixed_by_their_shares():
     assert (colours[fluid][:, 2] > 2 * colours[fluid][:, 0]).all()
     assert colours.min() >= 0
     assert colours.max() <= 1
+
+
+def test_contact_sheet_has_a_column_for_each_phantom(tmp_path):
+    phantoms = [crossing_phantom(60.0, shape=(8, 8, 6), protocol=CLINICAL, seed=seed) for seed in (0, 1)]
+    contact_sheet(tmp_path / "two.png", phantoms)
+    contact_sheet(tmp_path / "one.png", phantoms[:1])
+    two, one = (matplotlib.image.imread(tmp_path / f"{name}.png") for name in ("two", "one"))
+    assert two.shape[1] == 2 * one.shape[1]
+    assert two.shape[0] == one.shape[0]
