@@ -28,7 +28,7 @@ def simulate(
     noise_free: bool = typer.Option(False, "--noise-free", help="Without noise, in place of --snr."),
     coils: int = typer.Option(1, help="Coils: 1 is Rician noise, more is non-central chi."),
     voxel_size: float | None = typer.Option(None, help="Edge of cubic voxels, mm; by default 2."),
-    shape: tuple[int, int, int] | None = typer.Option(None, help="Voxels along each axis; by default all of the phantom."),
+    shape: tuple[int, int, int] | None = typer.Option(None, help="Voxels along each axis; by default as needed."),
     affine: Path | None = typer.Option(None, help="Voxel → scanner mm: a text file of 4 × 4 numbers, or an image."),
     angle: float | None = typer.Option(None, help="Degrees, of crossing, fanning, kissing and bending."),
     bundles: int | None = typer.Option(None, help="How many, of tangle."),

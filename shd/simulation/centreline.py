@@ -20,7 +20,8 @@ _FEWEST, _MOST = 33, 4097
 class Centreline:
     """Samples along a curve, close enough that straight lines between them do.
 
-    points: mm. tangents: unit vectors, forwards. curvatures: dT/ds, 1/mm. radii: of the tube, mm. slopes: dR/ds. lengths: along the curve from its start, mm.
+    points: mm. tangents: unit vectors, forwards. curvatures: dT/ds, 1/mm. radii: of the tube, mm. slopes: dR/ds.
+    lengths: along the curve from its start, mm.
     """
 
     points: Float[np.ndarray, "sample 3"]
