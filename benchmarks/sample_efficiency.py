@@ -19,13 +19,13 @@ from jaxtyping import Bool
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.accuracy_table.cells import measure_ceiling, scores_of
+from benchmarks.accuracy_table.cells import scores_of
 from benchmarks.accuracy_table.kept import kept
 from benchmarks.accuracy_table.problems import Problem
 from benchmarks.deconvolvers.methods import METHODS, MethodError, network_of, separable
 from benchmarks.deconvolvers.training import Budget, train
 from shd.errors import ShdError
-from shd.evaluation.assessment import assess_fods
+from shd.evaluation.assessment import assess_ceiling, assess_fods
 from shd.evaluation.truth import Truth
 from shd.fitting.budget import default_settings
 from shd.fitting.fit import DEGREE
@@ -110,8 +110,8 @@ class Rows:
         return measure(self._phantom(problem), key, count, Budget(steps=self.steps, seed=problem.seed))
 
     def ceiling(self) -> dict[str, float]:
-        """Return the scores of the truth on whole phantoms."""
-        every = [measure_ceiling(self._phantom(problem))[0] for problem in self.problems]
+        """Return the scores of the truth itself on the half that is scored."""
+        every = [scores_of(assess_ceiling(unseen_truth(self._phantom(problem)))) for problem in self.problems]
         return {name: float(np.nanmedian([scores[name] for scores in every])) for name in every[0]}
 
     def row(self, key: str | None, count: int) -> dict[str, float]:

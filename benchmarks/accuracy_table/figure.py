@@ -47,9 +47,9 @@ def _draw_panel(panel: Axes, rows: Sequence[Row], score: str) -> None:
         colour = _OURS if row.method == OURS else _TRAINED if trained else _UNTRAINED
         low, high = row.spread[score]
         panel.plot([low, high], [place, place], color=colour, linewidth=1.2)
-        panel.plot(row.scores[score], place, "o", color=colour, markersize=5.5)
+        panel.plot(row.scores[score], place, "o", color=colour, markersize=5.5, zorder=4)
         best = row.scores[f"best_{score}"]
-        panel.plot(best, place, "o", markerfacecolor="white", color=colour, markersize=5.5, zorder=1)
+        panel.plot(best, place, "o", markerfacecolor="white", color=colour, markersize=5.5, zorder=3)
     for row in rows:
         if row.method == CEILING:
             panel.axvline(row.scores[score], color=_CEILING, linestyle="--", linewidth=1.0)

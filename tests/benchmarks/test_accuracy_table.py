@@ -153,9 +153,11 @@ def test_gaps_closed_are_against_the_best_of_each_score():
 
 
 def test_there_is_no_gap_where_a_rival_is_at_the_ceiling_or_a_row_is_missing():
-    cells = [cell(CEILING, f1=0.9), cell("dipy-csd", f1=0.9), cell(OURS, f1=0.95)]
-    (rows,) = rows_by_setting(cells).values()
-    assert np.isnan(gaps_closed(rows, trained_rivals=False)[0].share)
+    for rival in (0.91, 0.9, 0.896):
+        cells = [cell(CEILING, f1=0.9), cell("dipy-csd", f1=rival), cell(OURS, f1=0.95)]
+        (rows,) = rows_by_setting(cells).values()
+        assert np.isnan(gaps_closed(rows, trained_rivals=False)[0].share)
+    assert "F1 from 0.1 – (dipy-csd 0.896 → 0.950 → 0.900)" in gap_lines(rows)[0]
     for missing in range(3):
         assert gaps_closed([row for place, row in enumerate(rows) if place != missing], trained_rivals=True) == []
 

@@ -1,0 +1,173 @@
+"""Sample efficiency and real scans: what is trained on, what is scored, what is said of bad input."""
+
+import json
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from benchmarks import held_out, sample_efficiency
+from benchmarks.accuracy_table import problems
+from benchmarks.accuracy_table.kept import kept
+from benchmarks.accuracy_table.problems import Family
+from benchmarks.deconvolvers.free_diffusion import with_free_diffusion
+from benchmarks.deconvolvers.methods import METHODS, MethodError, network_of
+from benchmarks.deconvolvers.training import Budget
+from shd.errors import OutputError, ShdWarning
+from shd.evaluation.truth import Truth
+from shd.simulation import crossing_phantom, single_bundle
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    family = Family(
+        lambda protocol, snr, seed: crossing_phantom(70.0, shape=(8, 6, 4), protocol=protocol, snr=snr, seed=seed), 0.1
+    )
+    monkeypatch.setitem(problems.PHANTOMS, "tiny", family)
+    return ["--phantom", "tiny"]
+
+
+def test_training_voxels_are_nested_near_and_of_one_half():
+    phantom = crossing_phantom(60.0, shape=(12, 10, 6))
+    few, many = (sample_efficiency.training_voxels(phantom, count, seed=3) for count in (20, 60))
+    assert few.sum() == 20
+    assert many.sum() == 60
+    assert not (few & ~many).any()
+    assert not many[6:].any()
+    assert np.ptp(np.argwhere(few), axis=0).max() <= 5
+    other = sample_efficiency.training_voxels(phantom, 20, seed=4)
+    assert not np.array_equal(few, other)
+    with pytest.raises(MethodError, match="half of the phantom has 360 voxels"):
+        sample_efficiency.training_voxels(phantom, 361, seed=0)
+
+
+def test_what_is_scored_has_not_been_seen():
+    """Nor its neighbours: their signals enter the features."""
+    phantom = crossing_phantom(60.0, shape=(12, 10, 6))
+    scored = sample_efficiency.unseen_truth(phantom).scored
+    assert scored.any()
+    seen = sample_efficiency.training_voxels(phantom, 360, seed=0)
+    assert np.argwhere(scored)[:, 0].min() - np.argwhere(seen)[:, 0].max() == 2
+    assert np.array_equal(scored[7:], Truth.of(phantom).scored[7:])
+
+
+def test_sample_efficiency_end_to_end(tiny, tmp_path, capsys):
+    options = [*tiny, "--methods", "shd-tv,cnn", "--voxels", "20", "--steps", "1", "--out", str(tmp_path)]
+    sample_efficiency.main(options)
+    said = capsys.readouterr().out
+    assert [line.split("|")[1].strip() for line in said.splitlines()[2:-1]] == [
+        "before training", "SHD-TV", "CNN", "ceiling"
+    ]  # fmt: skip
+    assert "| SHD-TV | 20 |" in said
+    assert len(list((tmp_path / "cells").iterdir())) == 3
+    assert matplotlib.image.imread(tmp_path / "sample_efficiency.png").std() > 0.01
+    sample_efficiency.main(options)
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--methods", "shd-tv,dipy-csd"], "dipy-csd is not trained; there are: mlp"),
+        (["--methods", "magic"], "magic is not trained"),
+        (["--voxels", "20,many"], "--voxels 20,many: whole numbers"),
+        (["--voxels", "0"], "--voxels [0]: each at least 1"),
+        (["--steps", "0"], "--steps 0"),
+        (["--phantom", "cube"], "no phantom cube"),
+    ],
+)
+def test_bad_input_of_sample_efficiency(options, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        sample_efficiency.main([*options, "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_networks_by_the_keys_of_their_rows():
+    assert network_of("rt-esd-tv") == ("rt-esd", True)
+    assert network_of("rt-esd") == ("rt-esd", False)
+
+
+def test_free_diffusion_stands_in_for_what_is_missing_alone():
+    phantom = single_bundle(np.array([1.0, 0, 0]), np.eye(4), shape=(1, 1, 1))
+    wm, gm, csf = phantom.responses
+    filled = with_free_diffusion((wm,), ("gm", "csf"))
+    assert [response.tissue for response in filled] == ["wm", "gm", "csf"]
+    # the simulated tissues have just these diffusivities
+    np.testing.assert_allclose(filled[1].coefficients, gm.coefficients, rtol=1e-12)
+    np.testing.assert_allclose(filled[2].coefficients, csf.coefficients, rtol=1e-12)
+    assert with_free_diffusion((wm, csf), ("csf",)) == (wm, csf)
+
+
+@pytest.fixture
+def subject(monkeypatch):
+    """Make a small scan stand for the one in the dipy package."""
+    phantom = crossing_phantom(60.0, shape=(6, 6, 3))
+    chosen = held_out.Subject("small", phantom.scan, phantom.responses)
+    monkeypatch.setattr(held_out, "read_subject", lambda image: chosen)
+    return chosen
+
+
+def test_held_out_end_to_end(subject, tmp_path, capsys, monkeypatch):
+    options = ["--methods", "dipy-csd,shd-tv", "--folds", "2", "--steps", "1", "--out", str(tmp_path)]
+    held_out.main(options)
+    said = capsys.readouterr().out
+    lines = (tmp_path / "held_out.md").read_text().splitlines()
+    assert [line.split(" | ")[1] for line in lines[2:]] == ["CSD (DIPY, degree 8)", "SHD-TV"]
+    first, second = (
+        json.loads((tmp_path / "cells" / name).read_text())
+        for name in ("small_dipy-csd_2folds.json", "small_shd-tv_2folds_seed0_1steps.json")
+    )
+    assert lines[2].split(" | ")[4] == f"{second['relative'] / first['relative']:.3f}"
+    assert lines[3].split(" | ")[4] == "1.000"
+    monkeypatch.setattr(held_out, "measure", lambda *_: pytest.fail("computed again"))
+    held_out.main(options)
+    assert capsys.readouterr().out == said
+
+
+def test_the_dense_answer_of_rumba_predicts_and_the_smooth_one_has_peaks(subject):
+    """With smoothing its prediction loses its sharpness, which is why it is left out."""
+    as_it_is = held_out.predicting("rumba-sd", METHODS["rumba-sd"])
+    fods = [run(subject.scan, subject.responses, Budget(steps=1)) for run in (as_it_is, METHODS["rumba-sd"].run)]
+    power = [float(np.square(fod.wm).sum()) for fod in fods]
+    assert power[0] > 1.2 * power[1]
+    assert held_out.predicting("dipy-csd", METHODS["dipy-csd"]) is METHODS["dipy-csd"].run
+
+
+@pytest.mark.slow
+def test_the_scan_in_the_dipy_package():
+    with pytest.warns(ShdWarning, match="no mask was given"):
+        chosen = held_out.read_subject(None)
+    assert chosen.scan.shape == (10, 10, 10)
+    assert [response.tissue for response in chosen.responses] == ["wm"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--methods", "magic"], "no method magic"),
+        (["--minutes", "0"], "--minutes 0: training needs more than 0"),
+        (["--steps", "0"], "--steps 0: training needs at least 1"),
+        (["--scan", "nowhere.nii.gz"], "nowhere.nii.gz"),
+    ],
+)
+def test_bad_input_of_held_out(options, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        held_out.main([*options, "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_are_kept_and_broken_ones_named(tmp_path):
+    made = []
+    path = tmp_path / "deep" / "result.json"
+    for _ in range(2):
+        assert kept(path, lambda: made.append(1) or {"a": 1.5}) == {"a": 1.5}
+    assert made == [1]
+    path.write_text("{")
+    with pytest.raises(OutputError, match=r"result\.json"):
+        kept(path, dict)
+    with pytest.raises(OutputError, match="give another --out"):
+        kept(path / "below" / "file.json", dict)
