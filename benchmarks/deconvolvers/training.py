@@ -54,7 +54,7 @@ NETWORKS = {
     "cnn": Network(lambda config, scan: CNN(config), 1e-3, "torch"),
     "esd": Network(lambda config, scan: esd(config)),
     "rt-esd": Network(lambda config, scan: rt_esd(config)),
-    "ponita": Network(lambda config, scan: PositionOrientation(config, scan.rotation), engine="torch"),
+    "ponita": Network(lambda config, scan: PositionOrientation(config, scan.rotation), 2e-3, "torch"),
     "shd": Network(),
 }
 

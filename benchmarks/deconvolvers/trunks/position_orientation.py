@@ -1,6 +1,7 @@
 """A U-Net of PONITA's separable convolutions over positions and orientations (Bekkers et al., ICLR 2024)."""
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -11,6 +12,37 @@ from shd.models.config import ModelConfig
 from shd.models.unet import Window, cut
 
 __all__ = ["PositionOrientation"]
+
+
+_SCALE = 0.01  # of the convolution at the start
+
+
+class ResidualConvolution(nn.Module):
+    """PONITA's convolution, times a small learnt scale, beside a path around it, as in its ConvNeXt blocks.
+
+    The path is linear, since channels change. Without it nothing is learnt: a kernel over orientations begins smooth,
+    and two in a row leave no direction. The kernels begin at unit size, to which PONITA calibrates its own: the sum of
+    squares over the neighbourhood is one a channel, and the mean square over orientations.
+    """
+
+    def __init__(self, axes: Float[np.ndarray, "vertex 3"], channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.convolution = PonitaConvolution(axes, channels_in, channels_out)
+        self.around = nn.Linear(channels_in, channels_out, bias=False)
+        self.scale = nn.Parameter(torch.full((channels_out, 1, 1, 1, 1), _SCALE))
+        with torch.no_grad():
+            near, turned = self.convolution.spatial(), self.convolution.orientational()
+            near_size = near.square().sum(dim=(2, 3, 4)).mean(1).sqrt()
+            turned_size = turned.square().mean(dim=(1, 2)).sqrt()
+            for network, size in ((self.convolution.spatial, near_size), (self.convolution.orientational, turned_size)):
+                network.network[-1].weight /= size[:, None]
+
+    def forward(
+        self, x: Float[Tensor, "batch channel_in vertex x y z"]
+    ) -> Float[Tensor, "batch channel_out vertex x y z"]:
+        """Return the scaled convolution of the field plus a linear map of the field."""
+        beside = self.around.weight @ x.flatten(2)
+        return self.scale * self.convolution(x) + beside.unflatten(2, x.shape[2:])
 
 
 class PositionOrientation(nn.Module):
@@ -27,7 +59,7 @@ class PositionOrientation(nn.Module):
 
         def convolution(depth: int, channels_in: int, channels_out: int) -> nn.Module:
             axes = vertex_directions(config.nside >> depth, config.hemisphere) @ rotation
-            return PonitaConvolution(axes, channels_in, channels_out)
+            return ResidualConvolution(axes, channels_in, channels_out)
 
         self.network = LatticeUNet(config.input_channels, widths, convolution, config.spatial_poolings, 4)
 
