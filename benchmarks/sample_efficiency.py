@@ -112,7 +112,7 @@ class Rows:
     def ceiling(self) -> dict[str, float]:
         """Return the scores of the truth itself on the half that is scored."""
         every = [scores_of(assess_ceiling(unseen_truth(self._phantom(problem)))) for problem in self.problems]
-        return {name: float(np.nanmedian([scores[name] for scores in every])) for name in every[0]}
+        return {name: float(np.median([scores[name] for scores in every])) for name in every[0]}
 
     def row(self, key: str | None, count: int) -> dict[str, float]:
         """Return a method's scores after training on `count` voxels."""
