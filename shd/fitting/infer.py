@@ -12,7 +12,7 @@ from shd.fitting.fit import Clock, Fit, finish, prepare
 from shd.fitting.progress import Report, counted, silent
 from shd.graphs.hemisphere import vertex_directions
 from shd.io.checkpoints import read_model
-from shd.scans.first_estimate import estimate_scan
+from shd.scans.coherent_estimate import estimate_scan
 from shd.scans.normalisation import normalise
 from shd.scans.scan import Scan
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from shd.scans.first_estimate import SCALES
+from shd.scans.coherent_estimate import SCALES
 from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 from shd.sphere.harmonics import (

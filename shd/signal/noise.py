@@ -1,9 +1,11 @@
 """Measurement noise of magnitude images."""
 
 import numpy as np
+import torch
 from jaxtyping import Float
+from torch import Tensor
 
-__all__ = ["add_magnitude_noise", "add_rician_noise"]
+__all__ = ["add_magnitude_noise", "add_rician_noise", "rician_bias"]
 
 _CHUNK = 1 << 20  # numbers drawn at a time, so that memory stays bounded
 
@@ -45,3 +47,18 @@ def add_magnitude_noise(
         rest = generator.standard_normal(count) if coils == 1 else np.sqrt(generator.chisquare(2 * coils - 1, count))
         flat[part] = np.hypot(flat[part], deviation * rest)
     return flat.reshape(signal.shape)
+
+
+def rician_bias(signal: Float[Tensor, "*grid"], deviation: Float[Tensor, "*#grid"]) -> Float[Tensor, "*grid"]:
+    """Return how much the mean of a Rician magnitude lies above the noise-free signal.
+
+    The mean is σ√(π/2)·L(−S²/2σ²), L(−2t) = e^−t((1 + 2t)I₀(t) + 2t·I₁(t)) with t = S²/4σ² (Gudbjartsson and Patz,
+    Magn. Reson. Med. 34 (1995), eq. 3): 1.25σ without signal, σ²/2S far above the noise.
+
+    signal: noise-free magnitudes, 0 or more. deviation: σ in the same units, 0 or more.
+    """
+    t = (signal / (2 * deviation.clamp(min=1e-12))).square().clamp(max=1e4)
+    mean = (1 + 2 * t) * torch.special.i0e(t) + 2 * t * torch.special.i1e(t)
+    # beyond the clamp the two parts would cancel; there the bias is its expansion, a hundredth of σ and less
+    far = deviation.square() / (2 * signal.clamp(min=1e-12))
+    return torch.where(t < 1e3, deviation * ((torch.pi / 2) ** 0.5 * mean) - signal, far)

@@ -17,7 +17,7 @@ from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.features import feature_count, spherical_features
-from shd.scans.first_estimate import estimate_scan
+from shd.scans.coherent_estimate import estimate_scan
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import random_tile, tile_rows, tile_shape
 from shd.signal.forward_model import ForwardModel, forward_model

@@ -7,7 +7,8 @@ from scipy.optimize import nnls
 
 from shd.graphs.hemisphere import symmetry_permutations, vertex_directions
 from shd.scans import first_estimate
-from shd.scans.first_estimate import SCALES, estimate_scan, first_estimator
+from shd.scans.coherent_estimate import SCALES, estimate_scan
+from shd.scans.first_estimate import first_estimator
 from shd.scans.normalisation import normalise
 from shd.scans.scan import Scan
 from shd.signal.forward_model import forward_model

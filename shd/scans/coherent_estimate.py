@@ -1,0 +1,172 @@
+"""An estimate of the whole scan at once, in which neighbouring voxels agree where fibres go on from one to the next.
+
+It minimises, over m ≥ 0 and all voxels x,
+
+    ½‖A m_x − s_x‖²  +  ½ λ_c Σ_u m(x, u)·(m − C m)(x, u)  +  λ_s Σ_u ε m(x, u) / (p(x, u) + ε) ,
+
+by rounds of the voxel-wise iteration (`first_estimate`), between which voxels talk to each other:
+
+- C m is the continuation of m along each direction (`continuation`). The second term, fibre continuity, wants an fODF to
+  be what the voxels ahead and behind along u say (Reisert and Kiselev 2011).
+- p is C m spread over neighbouring directions. The third term is sparsity, weighed anew every round (Candès, Wakin and
+  Boyd 2008): a direction that the neighbours continue is cheap, one that stands alone pays in full; structured
+  sparsity, as Auría et al., NeuroImage 115 (2015), put it.
+- s is the signal less the noise floor of the magnitude that the estimate predicts (`signal.noise.rician_bias`).
+
+λ_c and λ_s are in units of the noise's pull on one direction (`noise_pull`), so that one set serves every protocol.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float16
+from torch import Tensor
+
+from shd.scans.continuation import continuation
+from shd.scans.first_estimate import RIDGE, Design, FirstEstimator, design, first_estimator
+from shd.scans.noise_level import noise_level
+from shd.scans.normalisation import NormalisedScan
+from shd.signal.noise import rician_bias
+from shd.signal.response import Response
+from shd.sphere.harmonics import even_harmonics
+
+__all__ = ["SCALES", "Coherence", "estimate_scan", "noise_pull"]
+
+SCALES = 2
+"""Estimates a voxel: its own, and the one that agrees with its neighbours."""
+
+_LARGEST_NOISE = 1.0  # of S/S₀: beyond, a voxel is noise alone and no weight is large enough to matter
+_LOW_DEGREE = 2  # of white matter's signal up to which a tensor, and so any tissue, explains it
+
+
+@dataclass(frozen=True)
+class Coherence:
+    """How neighbours are heard. The defaults are measured: docs/accuracy.md.
+
+    continuity, sparsity: λ_c and λ_s in units of the noise's pull, 0 leaves the term out. support: ε, the density at
+    which half of the sparsity is lifted. spread_degrees: width (σ) of the Gaussian over directions in p. rounds: how
+    often voxels talk; steps: of the iteration between. noise_floor: whether magnitude noise is accounted for.
+    """
+
+    continuity: float = 2.0
+    sparsity: float = 16.0
+    support: float = 0.03
+    spread_degrees: float = 10.0
+    rounds: int = 12
+    steps: int = 6
+    noise_floor: bool = True
+
+
+def noise_pull(model: Design, vertices: Float[np.ndarray, "vertex 3"], deviation: float) -> float:
+    """Return how strongly noise of this deviation (of S/S₀) pulls on one direction, on average over the vertices.
+
+    The gradient of ½‖Am − s‖² for noise n is Aᵀn, of deviation σ·‖a_u‖ for vertex u. Of a_u only the part beyond degree 2
+    is counted: what lower degrees explain, no direction needs.
+    """
+    count = len(vertices)
+    columns = model.columns[model.volumes, :count]
+    low, _ = torch.linalg.qr(torch.from_numpy(even_harmonics(vertices, _LOW_DEGREE)))
+    rest = columns - (columns @ low) @ low.T
+    return float(torch.linalg.vector_norm(rest, dim=0).mean()) * deviation / len(model.volumes)
+
+
+def estimate_scan(
+    scan: NormalisedScan,
+    responses: tuple[Response, ...],
+    vertices: Float[np.ndarray, "vertex 3"],
+    device: torch.device | str = "cpu",
+    *,
+    coherence: Coherence = Coherence(),  # noqa: B008  # frozen
+    block: int = 2048,
+    on_block: Callable[[float], None] = lambda voxels: None,
+) -> Float16[np.ndarray, "voxel scale unknown"]:
+    """Return the estimates of every voxel of a scan, alone and coherent, in half precision.
+
+    Fractions of the b=0 signal: white matter a vertex (its mean its part), then each other tissue. Beside the result 4
+    bytes an unknown and 4 a vertex are held for each voxel. block: voxels that are computed at a time. on_block: told
+    how many voxels each piece of work was worth, all together as many as there are.
+    """
+    work = _Work(scan, responses, vertices, torch.device(device), coherence)
+    out = np.empty((len(scan.signal), SCALES, work.unknowns), dtype=np.float16)
+    state = torch.empty((len(scan.signal), work.unknowns), device=device)
+    blocks = [slice(start, start + block) for start in range(0, len(state), block)]
+    share = 1 / (1 + coherence.rounds)
+    for rows in blocks:
+        state[rows] = work.alone.begin(work.signal(rows))
+        torch.from_numpy(out[rows, 0]).copy_(work.alone.fractions(state[rows]))
+        on_block(share * len(out[rows]))
+    for _ in range(coherence.rounds):
+        ahead = work.onward(state)
+        for rows in blocks:
+            work.agree(state[rows], ahead[rows], rows)
+            on_block(share * len(out[rows]))
+    for rows in blocks:
+        torch.from_numpy(out[rows, 1]).copy_(work.alone.fractions(state[rows]))
+    return out
+
+
+class _Work:
+    """Everything that the rounds of one scan share, on one device."""
+
+    def __init__(
+        self,
+        scan: NormalisedScan,
+        responses: tuple[Response, ...],
+        vertices: Float[np.ndarray, "vertex 3"],
+        device: torch.device,
+        coherence: Coherence,
+    ) -> None:
+        self.scan, self.coherence, self.device = scan, coherence, device
+        model = design(responses, scan.gradients, vertices)
+        self.unknowns, self.vertices = model.columns.shape[1], len(vertices)
+        self.alone = first_estimator(responses, scan.gradients, vertices, device)
+        noise = noise_level(scan)
+        # each voxel's own noise, in the units of its S/S₀, and that of a typical one
+        relative = np.divide(noise, scan.b0, out=np.zeros_like(scan.b0), where=scan.b0 > 0).clip(max=_LARGEST_NOISE)
+        self.relative = torch.from_numpy(relative.astype(np.float32)).to(device)[:, None]
+        unit = noise_pull(model, vertices, 1.0)
+        typical = float(np.median(relative)) if len(relative) else 0.0
+        self.continuity = coherence.continuity * unit * typical
+        self.sparsity = coherence.sparsity * unit
+        self.together = self._estimator(responses, vertices)
+        self.columns = model.columns.T.to(device, torch.float32).contiguous()
+        self.weighted = torch.zeros(len(model.weight), device=device)
+        self.weighted[model.volumes] = 1.0
+        self.onward = continuation(scan, vertices)
+        self.spread = torch.from_numpy(_spread(vertices, coherence.spread_degrees).astype(np.float32)).to(device)
+
+    def _estimator(self, responses: tuple[Response, ...], vertices: Float[np.ndarray, "vertex 3"]) -> FirstEstimator:
+        """Return the iteration that a ridge of λ_c pulls towards the continuation."""
+        return first_estimator(
+            responses, self.scan.gradients, vertices, self.device, ridge=RIDGE + self.continuity
+        )
+
+    def signal(self, rows: slice) -> Float[Tensor, "voxel volume"]:
+        """Return S/S₀ of some voxels."""
+        return torch.from_numpy(np.ascontiguousarray(self.scan.signal[rows])).to(self.device)
+
+    def agree(
+        self, state: Float[Tensor, "voxel unknown"], ahead: Float[Tensor, "voxel vertex"], rows: slice
+    ) -> None:
+        """Take one round of some voxels, writing over their state; `ahead` is what their fibres go on to."""
+        pull = self.continuity * state.clamp(min=0)  # other tissues are held where they are, which changes no optimum
+        support = (ahead @ self.spread).add_(self.coherence.support)
+        cost = self.sparsity * self.coherence.support * self.relative[rows] / support
+        torch.sub(self.continuity * ahead, cost, out=pull[:, : self.vertices])
+        signal = self.signal(rows)
+        if self.coherence.noise_floor:
+            predicted = (state.clamp(min=0) @ self.columns).clamp_(min=0)
+            signal = signal - self.weighted * rician_bias(predicted, self.relative[rows])
+        self.together.iterate(state, signal @ self.together.start, pull, self.coherence.steps)
+
+
+def _spread(vertices: Float[np.ndarray, "vertex 3"], degrees: float) -> Float[np.ndarray, "vertex vertex"]:
+    """Return the Gaussian of the angle between two axes, every row and column of sum 1."""
+    angles = np.degrees(np.arccos(np.clip(np.abs(vertices @ vertices.T), 0, 1)))
+    kernel = np.exp(-0.5 * (angles / degrees) ** 2)
+    for _ in range(50):  # Sinkhorn and Knopp 1967, symmetric
+        root = np.sqrt(kernel.sum(axis=1))
+        kernel /= root[:, None] * root
+    return kernel
