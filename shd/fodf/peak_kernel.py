@@ -9,8 +9,9 @@ Nothing is singular at the poles. Monomials x^a y^b z^c stand at index (b+c)(b+c
 
 from typing import no_type_check
 
-import numba
 import numpy as np
+
+from shd.just_in_time import compiled
 
 __all__ = ["peaks_of_block"]
 
@@ -18,16 +19,7 @@ MAX_EVALUATIONS = 60  # Newton needs 3 or 4; a flat top, which it approaches onl
 LAST_STEP = 1e-6  # radians; a wider stop would see curvature along a ring of maxima where there is none
 
 
-def _compiled(function):  # type: ignore[no-untyped-def]  # numba dispatchers carry no useful type
-    """Compile without holding the GIL, and keep the result on disk where there is a writable place for it."""
-    try:
-        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # numba found neither __pycache__ nor its own cache folder writable
-        return numba.njit(nogil=True, error_model="numpy")(function)
-
-
-# Run-time shape checks would wrap these functions in Python that numba cannot compile, hence @no_type_check.
-@_compiled
+@compiled
 @no_type_check
 def _combine(weights, rows, total):
     """Write the weighted sum of `rows` to `total`; by hand, since BLAS's own threads would fight with the caller's."""
@@ -38,7 +30,7 @@ def _combine(weights, rows, total):
             total[i] += weight * rows[k, i]
 
 
-@_compiled
+@compiled
 @no_type_check
 def _second_derivatives(polynomial, degree, second):
     """Fill `second` (monomial of degree L−2, 6) with the polynomials xx, xy, xz, yy, yz, zz."""
@@ -57,7 +49,7 @@ def _second_derivatives(polynomial, degree, second):
             second[here, 5] = (c + 2) * (c + 1) * polynomial[two_up + 2]
 
 
-@_compiled
+@compiled
 @no_type_check
 def _hessian(second, degree, x, y, z, powers):
     """Return the six second derivatives at (x, y, z)."""
@@ -81,7 +73,7 @@ def _hessian(second, degree, x, y, z, powers):
     return xx, xy, xz, yy, yz, zz
 
 
-@_compiled
+@compiled
 @no_type_check
 def _tangent(x, y, z):
     """Return two unit vectors that make an orthonormal frame with the unit vector (x, y, z).
@@ -94,7 +86,7 @@ def _tangent(x, y, z):
     return 1.0 + sign * x * x * p, sign * q, -sign * x, q, sign + y * y * p, -y
 
 
-@_compiled
+@compiled
 @no_type_check
 def _local_model(second, degree, x, y, z, frame, powers):
     """Return value, tangential gradient (2) and Hessian (3) of the function at a unit vector."""
@@ -116,7 +108,7 @@ def _local_model(second, degree, x, y, z, frame, powers):
     )
 
 
-@_compiled
+@compiled
 @no_type_check
 def _climb(second, degree, x, y, z, longest_step, flat, powers, found):
     """Climb from a unit vector to the maximum above it; write it to `found` (3) and return its value, or NaN.
@@ -162,7 +154,7 @@ def _climb(second, degree, x, y, z, longest_step, flat, powers, found):
     return np.nan
 
 
-@_compiled
+@compiled
 @no_type_check
 def _choose(found, values, number, count, relative, absolute, cosine, directions, amplitudes):
     """Write the highest `count` of the maxima, in falling order, leaving out those beside a higher one."""
@@ -185,7 +177,7 @@ def _choose(found, values, number, count, relative, absolute, cosine, directions
                 values[i] = -np.inf
 
 
-@_compiled
+@compiled
 @no_type_check
 def peaks_of_block(
     coefficients,  # float32 (voxel, coeff): the functions in even harmonics up to `degree` ≥ 2

@@ -6,8 +6,8 @@ It minimises, over m ≥ 0 and all voxels x,
 
 by rounds of the voxel-wise iteration (`first_estimate`), between which voxels talk to each other:
 
-- C m is the continuation of m along each direction (`continuation`). The second term, fibre continuity, wants an fODF to
-  be what the voxels ahead and behind along u say (Reisert and Kiselev 2011).
+- C m is the continuation of m along each direction (`continuation`). The second term, fibre continuity, wants an fODF
+  to be what the voxels ahead and behind along u say (Reisert and Kiselev 2011).
 - p is C m spread over neighbouring directions. The third term is sparsity, weighed anew every round (Candès, Wakin and
   Boyd 2008): a direction that the neighbours continue is cheap, one that stands alone pays in full; structured
   sparsity, as Auría et al., NeuroImage 115 (2015), put it.
@@ -62,8 +62,8 @@ class Coherence:
 def noise_pull(model: Design, vertices: Float[np.ndarray, "vertex 3"], deviation: float) -> float:
     """Return how strongly noise of this deviation (of S/S₀) pulls on one direction, on average over the vertices.
 
-    The gradient of ½‖Am − s‖² for noise n is Aᵀn, of deviation σ·‖a_u‖ for vertex u. Of a_u only the part beyond degree 2
-    is counted: what lower degrees explain, no direction needs.
+    The gradient of ½‖Am − s‖² for noise n is Aᵀn, of deviation σ·‖a_u‖ for vertex u. Of a_u only the part beyond degree
+    2 is counted: what lower degrees explain, no direction needs.
     """
     count = len(vertices)
     columns = model.columns[model.volumes, :count]
@@ -78,7 +78,7 @@ def estimate_scan(
     vertices: Float[np.ndarray, "vertex 3"],
     device: torch.device | str = "cpu",
     *,
-    coherence: Coherence = Coherence(),  # noqa: B008  # frozen
+    coherence: Coherence = Coherence(),
     block: int = 2048,
     on_block: Callable[[float], None] = lambda voxels: None,
 ) -> Float16[np.ndarray, "voxel scale unknown"]:
@@ -139,17 +139,13 @@ class _Work:
 
     def _estimator(self, responses: tuple[Response, ...], vertices: Float[np.ndarray, "vertex 3"]) -> FirstEstimator:
         """Return the iteration that a ridge of λ_c pulls towards the continuation."""
-        return first_estimator(
-            responses, self.scan.gradients, vertices, self.device, ridge=RIDGE + self.continuity
-        )
+        return first_estimator(responses, self.scan.gradients, vertices, self.device, ridge=RIDGE + self.continuity)
 
     def signal(self, rows: slice) -> Float[Tensor, "voxel volume"]:
         """Return S/S₀ of some voxels."""
-        return torch.from_numpy(np.ascontiguousarray(self.scan.signal[rows])).to(self.device)
+        return torch.from_numpy(np.array(self.scan.signal[rows])).to(self.device)  # a copy: the scan may be read-only
 
-    def agree(
-        self, state: Float[Tensor, "voxel unknown"], ahead: Float[Tensor, "voxel vertex"], rows: slice
-    ) -> None:
+    def agree(self, state: Float[Tensor, "voxel unknown"], ahead: Float[Tensor, "voxel vertex"], rows: slice) -> None:
         """Take one round of some voxels, writing over their state; `ahead` is what their fibres go on to."""
         pull = self.continuity * state.clamp(min=0)  # other tissues are held where they are, which changes no optimum
         support = (ahead @ self.spread).add_(self.coherence.support)

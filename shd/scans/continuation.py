@@ -1,19 +1,22 @@
 """What a fibre direction finds where it points to: the amplitude, along each vertex's own axis, in the next voxels."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import no_type_check
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from shd.just_in_time import compiled
 from shd.scans.normalisation import NormalisedScan
 
 __all__ = ["Continuation", "continuation"]
 
 _STEPS = np.array(list(np.ndindex(3, 3, 3))) - 1
 _CORNERS = np.array(list(np.ndindex(2, 2, 2)))
+_BLOCK = 2048  # voxels that a thread takes at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +38,16 @@ class Continuation:
     def __call__(self, state: Float[Tensor, "voxel unknown"]) -> Float[Tensor, "voxel vertex"]:
         """Return the mean for every voxel; the first unknowns are the vertices, others are not looked at."""
         out = state.new_empty((len(state), self.weights.shape[1]))
-        if state.device.type == "cpu":
-            _along_fibres(state.numpy(), self.neighbours, self.weights, out.numpy())
-            return out
-        return self._gathered(state, out)
+        if state.device.type != "cpu":
+            return self._gathered(state, out)
+
+        def work(start: int) -> None:
+            rows = slice(start, start + _BLOCK)
+            _along_fibres(state.numpy(), self.neighbours[rows], self.weights, out.numpy()[rows])
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            list(threads.map(work, range(0, len(state), _BLOCK)))
+        return out
 
     def _gathered(self, state: Tensor, out: Tensor) -> Tensor:
         """Do the same by torch, for any device: one neighbour after the other."""
@@ -74,16 +83,17 @@ def continuation(scan: NormalisedScan, vertices: Float[np.ndarray, "vertex 3"]) 
     return Continuation(weights.astype(np.float32), neighbours.astype(np.int32))
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True)
-def _along_fibres(
-    state: np.ndarray, neighbours: np.ndarray, weights: np.ndarray, out: np.ndarray
-) -> None:  # pragma: no cover
+@compiled
+@no_type_check
+def _along_fibres(state, neighbours, weights, out):
+    """Write the sum over neighbours (voxel, 27; −1: none) of weights (27, vertex) · max(state, 0) to `out`."""
     steps, vertices = weights.shape
-    for voxel in numba.prange(len(state)):
+    zero = np.float32(0)
+    for voxel in range(len(out)):
         total = out[voxel]
         total[:] = 0
         for step in range(steps):
-            row = neighbours[voxel, step]
-            if row >= 0:
+            if neighbours[voxel, step] >= 0:
+                source, weight = state[neighbours[voxel, step]], weights[step]
                 for vertex in range(vertices):
-                    total[vertex] += weights[step, vertex] * max(state[row, vertex], 0)
+                    total[vertex] += weight[vertex] * max(source[vertex], zero)

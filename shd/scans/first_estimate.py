@@ -1,7 +1,7 @@
 """A first estimate of each voxel's tissues, on its own, by non-negative least squares.
 
-It is what `coherent_estimate` begins with. It minimises ‖Am − s‖² + ρ‖m‖² over m ≥ 0, with the columns of A the signals of fibres
-at the vertices and of the isotropic tissues (the problem of Jeurissen et al. 2014, with vertices in place of
+It is what `coherent_estimate` begins with. It minimises ‖Am − s‖² + ρ‖m‖² over m ≥ 0, with the columns of A the signals
+of fibres at the vertices and of the isotropic tissues (the problem of Jeurissen et al. 2014, with vertices in place of
 harmonics). ADMM (Boyd et al. 2011, section 5.2) needs one matrix for all voxels: (AᵀA + κ)⁻¹, κ = ρ + penalty.
 
 A response has few harmonics, so AᵀA = Q diag(s) Qᵀ has a low rank and the matrix is (1 − Q diag(s/(s + κ)) Qᵀ)/κ: an
@@ -103,13 +103,11 @@ class Design:
     volumes: Int[Tensor, " weighted"]
 
 
-def design(
-    responses: tuple[Response, ...], gradients: Gradients, vertices: Float[np.ndarray, "vertex 3"]
-) -> Design:
+def design(responses: tuple[Response, ...], gradients: Gradients, vertices: Float[np.ndarray, "vertex 3"]) -> Design:
     """Return the model of a scan's gradients (scanner axes) and responses, white matter first, in double precision.
 
-    With several tissues each b=0 volume, to which their parts add up, counts as much as a weighted one (Jeurissen et al.
-    2014). To hold the sum to the measured b=0 signal predicts held-out directions of real scans 5 % worse: tissues
+    With several tissues each b=0 volume, to which their parts add up, counts as much as a weighted one (Jeurissen et
+    al. 2014). To hold the sum to the measured b=0 signal predicts held-out directions of real scans 5 % worse: tissues
     differ in more than their responses say.
     """
     model = forward_model(responses, gradients, vertices)
@@ -142,4 +140,5 @@ def first_estimator(
     kept = PENALTY / kappa  # of what lies outside the range of AᵀA, in one step
     spread = vectors / (values + kappa)
     parts = (gather @ spread, -kept * values * spread, vectors.T, model.scale)
-    return FirstEstimator(*(part.to(device, torch.float32).contiguous() for part in parts), kappa, kept)
+    start, shrink, lift, scale = (part.to(device, torch.float32).contiguous() for part in parts)
+    return FirstEstimator(start, shrink, lift, scale, kappa, kept)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from shd.scans.normalisation import NormalisedScan
-from shd.sphere.harmonics import coefficient_count, even_harmonics, harmonic_fit_matrix, highest_degree_for
+from shd.sphere.harmonics import even_harmonics, harmonic_fit_matrix, highest_degree_for
 
 __all__ = ["noise_level"]
 
@@ -29,8 +29,8 @@ def noise_level(scan: NormalisedScan) -> float:
     directions = scan.gradients.directions[volumes]
     degree = highest_degree_for(len(directions) - _LEAST_FREEDOM, _HIGHEST_DEGREE)
     signal = np.asarray(scan.signal)[rows][:, volumes].astype(np.float64) * scan.b0[rows, None]
-    fitted = signal @ (even_harmonics(directions, degree) @ harmonic_fit_matrix(directions, degree)).T
-    freedom = len(directions) - coefficient_count(degree)
-    variance = ((signal - fitted) ** 2).sum(axis=1) / freedom
+    smooth = even_harmonics(directions, degree) @ harmonic_fit_matrix(directions, degree)
+    freedom = len(directions) - np.trace(smooth)  # fewer than the coefficients are fitted where axes repeat
+    variance = ((signal - signal @ smooth.T) ** 2).sum(axis=1) / freedom
     # the median of χ² over its mean, by Wilson and Hilferty (1931)
     return float(np.sqrt(np.median(variance) / (1 - 2 / (9 * freedom)) ** 3))

@@ -7,21 +7,13 @@ ball meets that piece.
 
 from typing import no_type_check
 
-import numba
 import numpy as np
 
-__all__ = ["compiled", "count_candidates", "list_candidates"]
+from shd.just_in_time import compiled
+
+__all__ = ["count_candidates", "list_candidates"]
 
 
-def compiled(function):  # type: ignore[no-untyped-def]  # numba dispatchers carry no useful type
-    """Compile without holding the GIL, and keep the result on disk where there is a writable place for it."""
-    try:
-        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # numba found neither __pycache__ nor its own cache folder writable
-        return numba.njit(nogil=True, error_model="numpy")(function)
-
-
-# Run-time shape checks would wrap these functions in Python that numba cannot compile, hence @no_type_check.
 @compiled
 @no_type_check
 def _box(a, b, reach, to_voxel, shape, low, high):

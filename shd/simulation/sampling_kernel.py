@@ -9,7 +9,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from shd.simulation.candidate_kernel import compiled
+from shd.just_in_time import compiled
 
 __all__ = ["sample_block"]
 

@@ -3,13 +3,11 @@ import subprocess
 from functools import lru_cache
 
 import nibabel as nib
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd.fodf import peak_kernel
 from shd.fodf.peak_reference import climb_without_derivatives, reference_peaks
 from shd.fodf.peaks import BLOCK, Peaks, find_peaks, half_sphere_neighbours, polynomial_map
 from shd.sphere.directions import axial_angle, half_sphere, normalised
@@ -275,18 +273,3 @@ def test_on_grid_undoes_masking():
     assert isinstance(grid, Peaks) and grid.amplitudes.shape == (3, 4, 5, 5)
     np.testing.assert_array_equal(grid.directions[mask], peaks.directions)
     assert not grid.amplitudes[~mask].any()
-
-
-def test_compiles_where_no_folder_can_keep_the_result(monkeypatch):
-    """numba raises RuntimeError when decorating with cache=True and neither of its folders can be written."""
-    real, asked = numba.njit, []
-
-    def without_folder(**options):
-        asked.append(options.get("cache", False))
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return real(**options)
-
-    monkeypatch.setattr(peak_kernel.numba, "njit", without_folder)
-    double = peak_kernel._compiled(lambda x: 2 * x)
-    assert double(3) == 6 and asked == [True, False]

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from shd.graphs.hemisphere import symmetry_permutations, vertex_directions
-from shd.scans.features import feature_count, shell_fits, spherical_features
 from shd.scans.coherent_estimate import SCALES
+from shd.scans.features import feature_count, shell_fits, spherical_features
 from shd.signal.gradients import Gradients, gradient_table
 from shd.simulation.protocols import CLINICAL, HARDI, RESEARCH, protocol_gradients
 from shd.simulation.tissues import WHITE_MATTER, tissue_responses

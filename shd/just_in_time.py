@@ -1,0 +1,21 @@
+"""Compilation of inner loops over plain arrays, by numba.
+
+The loops stand alone in `*_kernel` modules or beside the readable form that they are held to. Run-time shape checks
+would wrap such a function in Python that numba cannot compile, hence `@no_type_check` on each.
+"""
+
+import numba
+
+__all__ = ["compiled"]
+
+
+def compiled(function):  # type: ignore[no-untyped-def]  # numba dispatchers carry no useful type
+    """Compile without holding the GIL, and keep the result on disk where there is a writable place for it.
+
+    Loops are shared out by Python threads, not by numba's own: those end the process where two threads call at once
+    (its plain workqueue) or after a fork (GNU OpenMP).
+    """
+    try:
+        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    except RuntimeError:  # numba found neither __pycache__ nor its own cache folder writable
+        return numba.njit(nogil=True, error_model="numpy")(function)
