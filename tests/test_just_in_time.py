@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numba
 
 from shd import just_in_time
@@ -13,6 +15,6 @@ def test_compiles_where_no_folder_can_keep_the_result(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return real(**options)
 
-    monkeypatch.setattr(just_in_time.numba, "njit", without_folder)
+    monkeypatch.setattr(just_in_time, "numba", SimpleNamespace(njit=without_folder))
     double = just_in_time.compiled(lambda x: 2 * x)
     assert double(3) == 6 and asked == [True, False]
