@@ -1,16 +1,11 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import nnls
+from scipy.optimize import minimize, nnls
 
 from shd.graphs.hemisphere import symmetry_permutations, vertex_directions
 from shd.scans import first_estimate
-from shd.scans.coherent_estimate import SCALES, estimate_scan
-from shd.scans.first_estimate import first_estimator
-from shd.scans.normalisation import normalise
-from shd.scans.scan import Scan
+from shd.scans.first_estimate import design, first_estimator
 from shd.signal.forward_model import forward_model
 from shd.signal.gradients import Gradients
 from shd.simulation.protocols import CLINICAL, HARDI, RESEARCH, protocol_gradients
@@ -69,8 +64,7 @@ def problem(gradients, responses, vertices):
     weighted = np.flatnonzero(gradients.bvalues > 50)
     weight[weighted] = 1 / len(weighted)
     if len(responses) > 1:
-        b0 = gradients.shells[0].volumes
-        weight[b0] = 1 / len(b0)
+        weight[gradients.shells[0].volumes] = 1 / len(weighted)
     return np.concatenate([model.wm, model.isotropic], axis=1).astype(float) * scale, weight, scale
 
 
@@ -105,19 +99,19 @@ def test_the_thin_products_are_the_dense_iteration(protocol, tissues):
 
 def test_the_iteration_converges_to_the_exact_non_negative_least_squares(monkeypatch):
     """Scipy's active sets on the same weighted, ridged problem; the default stops long before it converges."""
-    monkeypatch.setattr(first_estimate, "_ITERATIONS", 1000)
+    monkeypatch.setattr(first_estimate, "_STEPS", 1000)
     gradients, responses = set_up(RESEARCH)
     vertices = vertex_directions(2)
     columns, weight, scale = problem(gradients, responses, vertices)
-    design = np.concatenate([np.sqrt(weight)[:, None] * columns, np.sqrt(1e-5) * np.eye(26)])
+    stacked = np.concatenate([np.sqrt(weight)[:, None] * columns, np.sqrt(1e-5) * np.eye(26)])
     estimator = first_estimator(responses, gradients, vertices)
     generator = np.random.default_rng(0)
     signal = fibres(gradients, half_sphere(12)) + generator.normal(0, 0.05, (12, 126)).astype(np.float32)
     found = estimator(torch.from_numpy(signal)).numpy() / scale
     for ours, values in zip(found, signal, strict=True):
         target = np.concatenate([np.sqrt(weight) * values, np.zeros(26)])
-        best = nnls(design, target)[1]
-        assert np.linalg.norm(design @ ours - target) < 1.02 * best
+        best = nnls(stacked, target)[1]
+        assert np.linalg.norm(stacked @ ours - target) < 1.02 * best
 
 
 def test_signals_are_left_as_they_are():
@@ -141,26 +135,43 @@ def test_turning_the_gradients_by_the_grids_symmetries_turns_the_estimate():
         assert float((found - still[:, source]).abs().max() / still.max()) < 1e-3
 
 
-def test_a_scans_estimates_do_not_depend_on_the_block():
-    gradients, responses = set_up(RESEARCH)
-    vertices, generator = vertex_directions(2), np.random.default_rng(0)
-    data = generator.uniform(100, 1000, (3, 4, 2, 126)).astype(np.float32)
-    scan = normalise(Scan(data, np.eye(4), gradients, generator.random((3, 4, 2)) < 0.8))
-    whole = estimate_scan(scan, responses, vertices)
-    assert whole.shape == (len(scan.signal), SCALES, 26)
-    parts = estimate_scan(scan, responses, vertices, block=5)
-    np.testing.assert_allclose(whole, parts, rtol=2e-3, atol=2e-3)
-    direct = first_estimator(responses, gradients, vertices)(torch.from_numpy(scan.signal)).numpy()
-    np.testing.assert_allclose(whole[:, 0], direct, rtol=2e-3, atol=2e-3)
+@pytest.mark.parametrize("tissues", [1, 3])
+def test_every_volume_counts_alike_and_those_at_b0_only_with_several_tissues(tissues):
+    gradients, responses = set_up(RESEARCH, tissues)
+    model = design(responses, gradients, VERTICES)
+    expected = np.full(126, 1 / 120)
+    expected[:6] *= tissues > 1
+    np.testing.assert_allclose(model.weight, expected, rtol=1e-12)
+    np.testing.assert_array_equal(model.volumes, np.arange(6, 126))
 
 
-def test_a_scan_on_disk_is_read_as_it_is(tmp_path):
-    """Block by block from a read-only file, as a whole brain may be."""
+def test_the_columns_predict_the_signal_of_fractions():
+    """White matter's fractions are a density of mean 1: a full voxel of one fibre is V at its vertex."""
+    gradients, responses = set_up(RESEARCH)
+    model = design(responses, gradients, VERTICES)
+    fractions = np.zeros(len(VERTICES) + 2)
+    fractions[[7, -1]] = 0.6 * len(VERTICES), 0.4
+    ball = CSF.signal(gradients.bvalues) / B0_INTENSITY
+    expected = 0.6 * fibres(gradients, VERTICES[7:8])[0] + 0.4 * ball
+    np.testing.assert_allclose(model.columns @ (torch.from_numpy(fractions) / model.scale), expected, atol=2e-3)
+
+
+def test_a_pull_moves_the_estimate_to_the_optimum_with_a_linear_term():
+    """Against bounded L-BFGS on ½‖Am − s‖² + ½ρ‖m‖² − pull·m, m ≥ 0, in double precision."""
     gradients, responses = set_up(RESEARCH)
     vertices, generator = vertex_directions(2), np.random.default_rng(0)
-    data = generator.uniform(100, 1000, (3, 4, 2, 126)).astype(np.float32)
-    scan = normalise(Scan(data, np.eye(4), gradients, np.ones((3, 4, 2), bool)))
-    np.save(tmp_path / "signal.npy", scan.signal)
-    stored = replace(scan, signal=np.load(tmp_path / "signal.npy", mmap_mode="r"))
-    found = estimate_scan(stored, responses, vertices, block=7)
-    np.testing.assert_array_equal(found, estimate_scan(scan, responses, vertices, block=7))
+    columns, weight, scale = problem(gradients, responses, vertices)
+    signal = fibres(gradients, half_sphere(6)) + generator.normal(0, 0.05, (6, 126)).astype(np.float32)
+    pull = generator.normal(0, 0.02, (6, 26)).astype(np.float32)
+    estimator = first_estimator(responses, gradients, vertices, ridge=3e-3)
+    values, state = torch.from_numpy(signal), torch.zeros(6, 26)
+    state = estimator.iterate(state, values @ estimator.start, torch.from_numpy(pull), 2000)
+    found = estimator.fractions(state).numpy() / scale
+    quadratic = (columns.T * weight) @ columns + 3e-3 * np.eye(26)
+    for ours, linear in zip(found, (signal * weight) @ columns + pull, strict=True):
+        best = minimize(
+            lambda m, linear=linear: (0.5 * m @ quadratic @ m - linear @ m, quadratic @ m - linear),
+            np.ones(26), jac=True, bounds=[(0, None)] * 26, method="L-BFGS-B",
+            options={"maxiter": 5000, "maxfun": 10000, "ftol": 1e-15, "gtol": 1e-10},
+        )  # fmt: skip
+        np.testing.assert_allclose(ours, best.x, rtol=0, atol=1e-3 * best.x.max())
