@@ -6,11 +6,12 @@ from jaxtyping import Float
 
 from shd.scans.normalisation import NormalisedScan
 from shd.signal.noise import rician_bias
-from shd.sphere.harmonics import even_harmonics, harmonic_fit_matrix, highest_degree_for
+from shd.sphere.harmonics import coefficient_count, even_harmonics, harmonic_fit_matrix, highest_degree_for
 
 __all__ = ["noise_level"]
 
 _HIGHEST_DEGREE = 8  # of the fit whose residual is noise
+_LEAST_DEGREE = 2  # below, fibres would pass for noise
 _LEAST_FREEDOM = 2  # directions more than coefficients: little in one voxel, enough over hundreds
 _VOXELS = 20_000  # that are looked at, evenly over the mask
 _ROUNDS = 10  # of the correction; each leaves a third of what is missing
@@ -19,13 +20,14 @@ _ROUNDS = 10  # of the correction; each leaves a third of what is missing
 def noise_level(scan: NormalisedScan) -> float:
     """Return the standard deviation σ of the noise, in scan intensity: of each channel, not of the magnitude.
 
-    The lowest weighted shell is fitted by even harmonics of degree 8, or what its directions allow. The residuals'
+    The lowest shell of 8 directions or more is fitted by even harmonics of degree 8, or what they allow. The residuals'
     variance, divided by that of a Rician magnitude for σ = 1 (`_variance`), is σ² in every voxel, and the median over
-    voxels stands for all: the few that move or pulse do not count. 0 where no shell has directions to spare or the
-    mask is empty.
+    voxels stands for all: the few that move or pulse do not count. 0 where no shell has so many directions or the mask
+    is empty.
     """
     shells = scan.gradients.weighted_shells
-    spare = [shell for shell in shells if len(shell.volumes) > _LEAST_FREEDOM]
+    least = coefficient_count(_LEAST_DEGREE) + _LEAST_FREEDOM
+    spare = [shell for shell in shells if len(shell.volumes) >= least]
     rows = np.flatnonzero(scan.b0 > 0)
     if not spare or not len(rows):
         return 0.0
