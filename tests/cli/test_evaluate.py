@@ -104,13 +104,18 @@ def test_a_tractogram_is_scored_on_the_bundles(stored, tmp_path, capsys):
 
 
 def test_an_evaluation_is_replaced_with_force_alone(stored, tmp_path, capsys):
-    arguments = ("evaluate", stored / "fit", "--truth", stored / "phantom", "--out", tmp_path / "a")
-    assert run_program(capsys, *arguments).code == 0
+    out = tmp_path / "a"
+    out.mkdir()
+    for name in ("evaluation.csv", "evaluation.json", "evaluation.png"):
+        (out / name).write_text("of an evaluation before")
     before = everything_in(tmp_path)
+    arguments = ("evaluate", stored / "fit", "--truth", stored / "phantom", "--out", out)
     again = run_program(capsys, *arguments)
     assert again.code == 2 and "--force" in again.err
     assert everything_in(tmp_path) == before
     assert run_program(capsys, *arguments, "--force").code == 0
+    assert everything_in(out).keys() == {"evaluation.csv", "evaluation.json", "evaluation.png"}
+    assert b"of an evaluation before" not in everything_in(out).values()
 
 
 def moved(root: Path, tmp_path: Path) -> Path:

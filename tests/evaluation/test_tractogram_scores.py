@@ -9,6 +9,7 @@ from shd.errors import EvaluationError
 from shd.evaluation.tractogram_scores import Streamlines, end_labels, score_tractogram
 from shd.evaluation.truth import Truth
 from shd.simulation.centreline import trace
+from shd.simulation.protocols import CLINICAL
 from shd.simulation.tangle import tangle_phantom
 from tests.support.affines import AFFINES
 
@@ -102,7 +103,7 @@ def test_many_streamlines_are_taken_in_blocks(truth):
 
 
 def test_centrelines_of_simulated_bundles_are_all_valid():
-    phantom = tangle_phantom(4, 30.0, snr=None, seed=1)
+    phantom = tangle_phantom(4, 30.0, protocol=CLINICAL, snr=None, seed=1)
     curves = [trace(bundle).points for bundle in phantom.geometry.bundles]
     bundles = [*curves, curves[0][::-1], curves[1][: len(curves[1]) // 2]]  # the last stops half way
     centres = Streamlines(np.concatenate(bundles), np.array([len(points) for points in bundles]))

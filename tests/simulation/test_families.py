@@ -20,7 +20,7 @@ def points_of(geometry):
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_seed_decides_a_family(name):
-    few = {"bundles": 3} if name == "tangle" else {}
+    few = {"bundles": 2} if name == "tangle" else {}
     first, again, other = (family_geometry(name, seed=seed, **few) for seed in (1, 1, 2))
     np.testing.assert_array_equal(points_of(first), points_of(again))
     assert points_of(first).shape != points_of(other).shape or np.abs(points_of(first) - points_of(other)).max() > 0.1
@@ -63,8 +63,8 @@ def test_bend_turns_by_its_angle_on_its_circle(angle):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_tangle_leads_from_surface_to_surface_in_gentle_curves_with_ends_apart(seed):
-    geometry = family_geometry("tangle", bundles=8, extent=40.0, seed=seed)
-    assert len(geometry.bundles) == 8
+    geometry = family_geometry("tangle", bundles=5, extent=40.0, seed=seed)
+    assert len(geometry.bundles) == 5
     tips, radii = [], []
     for bundle in geometry.bundles:
         line = trace(bundle)
@@ -88,7 +88,7 @@ def test_tangle_crosses_itself_and_is_not_heaped_in_one_place():
 
 def test_many_bundles_find_a_place_by_being_thinner():
     many = family_geometry("tangle", bundles=40, seed=0)
-    few = family_geometry("tangle", bundles=4, seed=0)
+    few = family_geometry("tangle", bundles=2, seed=0)
     assert np.mean([b.radii[0] for b in many.bundles]) < 0.7 * np.mean([b.radii[0] for b in few.bundles])
 
 
@@ -110,14 +110,14 @@ def test_four_bundles_cross_at_each_star_of_the_challenge():
 
 @pytest.fixture(scope="module")
 def head():
-    return measured(family_geometry("brain", seed=1), voxel_mm=4.0, protocol=CLINICAL, snr=None)
+    return measured(family_geometry("brain", seed=1), voxel_mm=5.0, protocol=CLINICAL, snr=None)
 
 
 def test_brain_has_layers_from_white_matter_out(head):
     white, _, fluid = np.moveaxis(head.tissue_fractions, -1, 0)
-    volume = head.tissue_fractions.sum(axis=(0, 1, 2)) * 64e-3  # ml
+    volume = head.tissue_fractions.sum(axis=(0, 1, 2)) * 125e-3  # ml
     assert volume[0] > volume[1] > 150
-    assert fluid[head.scan.mask][fluid[head.scan.mask] > 0.99].size > 500
+    assert fluid[head.scan.mask][fluid[head.scan.mask] > 0.99].size > 250
     points = np.indices(head.scan.shape).reshape(3, -1).T @ head.scan.affine[:3, :3].T + head.scan.affine[:3, 3]
     within = contains(head.geometry.white_surface, points).reshape(head.scan.shape)
     assert white[~within & (white > 0.9)].size == 0  # fibres end in the cortex
