@@ -49,7 +49,7 @@ def assessment_tables(results: Sequence["Assessment"]) -> Iterator[Group]:
     names = list(results[0].groups)
     for heading, groups in (
         ("by number of fibres", [name for name in names if "fibre" in name and name[0] != "0"]),
-        ("two fibres, by crossing angle", [name for name in names if name.endswith("°")]),
+        ("two fibres, by crossing angle (°)", [name for name in names if name.endswith("°")]),
     ):
         if groups:
             columns = [column for group in groups for column in _group_columns(group, threshold)]
@@ -115,7 +115,8 @@ def _group_columns(group: str, threshold: float) -> tuple[Column, Column]:
     def scored(score: str) -> Callable[[Any], float]:
         return lambda of: float(getattr(of.groups[group].sweep.at(threshold), score))
 
-    return (group, scored("angular_error"), ".1f", False), ("", scored("success_rate"), ".2f", True)
+    heading = group.removesuffix("°").removesuffix(" fibre").removesuffix(" fibres")
+    return (heading, scored("angular_error"), ".1f", False), ("", scored("success_rate"), ".2f", True)
 
 
 def _tissue(tissue: str) -> Callable[[Any], float]:
@@ -124,7 +125,7 @@ def _tissue(tissue: str) -> Callable[[Any], float]:
 
 def _table(title: str, rows: Mapping[str, Any], columns: Sequence[Column]) -> Group:
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("", no_wrap=True, overflow="ellipsis")
+    table.add_column("", overflow="ellipsis")  # may wrap: where the terminal is narrow names are cut, numbers are not
     for heading, *_ in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     rivals = {name: row for name, row in rows.items() if name != _CEILING}

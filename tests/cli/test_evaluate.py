@@ -3,13 +3,17 @@
 import csv
 import json
 import re
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from rich.console import Console
 
-from shd.evaluation.assessment import assess_fods
+from shd.cli.evaluation_tables import assessment_tables
+from shd.evaluation.assessment import assess_ceiling, assess_fods
 from shd.evaluation.truth import Truth
 from shd.fodf.field import FodField
 from shd.fodf.peaks import find_peaks
@@ -116,6 +120,22 @@ def test_an_evaluation_is_replaced_with_force_alone(stored, tmp_path, capsys):
     assert run_program(capsys, *arguments, "--force").code == 0
     assert everything_in(out).keys() == {"evaluation.csv", "evaluation.json", "evaluation.png"}
     assert b"of an evaluation before" not in everything_in(out).values()
+
+
+def test_a_narrow_terminal_cuts_names_and_no_number(phantom):
+    ceiling = assess_ceiling(Truth.of(phantom))
+    group = ceiling.groups["all"]
+    names = ("all", *(f"{count} fibres" for count in (1, 2, 3, 4, 5)), "25-35°", "35-45°", "45-60°", "60-75°", "75-90°")
+    ceiling = replace(ceiling, groups=dict.fromkeys(names, group))
+    said = StringIO()
+    for table in assessment_tables([ceiling, replace(ceiling, name="of-a-long-name-that-begins-so")]):
+        Console(file=said, width=80).print(table)
+    rows = [
+        [line.split() for line in said.getvalue().splitlines() if line.startswith(f" {name}")]
+        for name in ("c", "of-a-")
+    ]
+    assert len(rows[0]) == 4
+    assert [row[1:] for row in rows[0]] == [row[1:] for row in rows[1]]
 
 
 def moved(root: Path, tmp_path: Path) -> Path:
