@@ -1,7 +1,7 @@
 """Compilation of inner loops over plain arrays, by numba.
 
-The loops stand alone in `*_kernel` modules or beside the readable form that they are held to. Run-time shape checks
-would wrap such a function in Python that numba cannot compile, hence `@no_type_check` on each.
+The loops stand alone in `*_kernel` modules. Run-time shape checks would wrap such a function in Python that numba
+cannot compile, hence `@no_type_check` on each.
 """
 
 import numba

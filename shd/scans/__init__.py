@@ -3,7 +3,7 @@
 - `scan`, `brain_mask`, `coherence`  the validated scan, its mask, the check of its gradient directions
 - `normalisation`                    voxels as rows of S/S₀
 - `first_estimate`                   each voxel's tissues, alone
-- `continuation`, `noise_level`      what fibres go on to in the next voxels; σ of the noise
+- `neighbourhood`, `noise_level`     what the voxels beside a voxel hold; σ of the noise
 - `coherent_estimate`                all voxels at once, by those two
 - `features`, `tiles`                features on the sphere's vertices; boxes of voxels
 """
