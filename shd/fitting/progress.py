@@ -22,11 +22,11 @@ def silent(progress: Progress) -> None:
     """Ignore the progress."""
 
 
-def counted(stage: str, total: int, report: Report) -> Callable[[int], None]:
+def counted(stage: str, total: int, report: Report) -> Callable[[float], None]:
     """Start a stage of `total` voxels; return a function to call with how many each piece of work finished."""
-    done = 0
+    done = 0.0
 
-    def advance(voxels: int) -> None:
+    def advance(voxels: float) -> None:
         nonlocal done
         done += voxels
         report(Progress(stage, done / total))

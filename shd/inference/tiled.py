@@ -21,8 +21,8 @@ from shd.graphs.spatial import distance_classes
 from shd.inference.memory import best_cores, voxels_that_fit
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
-from shd.scans.features import SphericalFeatures, spherical_features
 from shd.scans.coherent_estimate import estimate_scan
+from shd.scans.features import SphericalFeatures, spherical_features
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import Tile, covering_tiles, mask_spans, tile_rows
 from shd.signal.forward_model import forward_model

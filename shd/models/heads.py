@@ -1,21 +1,27 @@
 """From features to tissues: one equivariant head, and one invariant head for all tissues without direction.
 
-Both correct a first estimate in the logarithm, what is learnt being added to log(estimate + floor). An untrained
-network so answers with the estimate itself, and a fibre can be removed or made from nothing by a correction of
-moderate size.
+What is learnt is a correction c of an estimate m in the logarithm, m·e^c + ε·max(e^c − 1, 0). An untrained network,
+c = 0, answers with the estimate itself, and a fibre can be removed, or made where the estimate has none, by a
+correction of moderate size.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
-__all__ = ["EquivariantHead", "InvariantHead", "InvariantLinear"]
+__all__ = ["EquivariantHead", "InvariantHead"]
 
-_FLOOR = 0.02  # of an even share: small enough to be no fibre, large enough to become one
+_FLOOR = 0.02  # ε: small enough to be no fibre, large enough to become one
+_LARGEST_LOG = 10.0  # keeps an early training step finite
+
+
+def _corrected(estimate: Float[Tensor, "*grid"], correction: Float[Tensor, "*grid"]) -> Float[Tensor, "*grid"]:
+    factor = correction.to(estimate.dtype).clamp(max=_LARGEST_LOG).exp()
+    return estimate * factor + _FLOOR * relu(factor - 1)
 
 
 class EquivariantHead(nn.Module):
-    """Logarithm of a positive function on the sphere, from features on the sphere: a pointwise linear correction."""
+    """A non-negative function on the sphere, from features on the sphere: a pointwise linear correction."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -27,32 +33,23 @@ class EquivariantHead(nn.Module):
         self, x: Float[Tensor, "vertex *grid channel"], estimate: Float[Tensor, "vertex *grid"]
     ) -> Float[Tensor, "vertex *grid"]:
         """Return one value a vertex; rotating features and estimate over the sphere rotates it."""
-        return self.linear(x).squeeze(-1).to(estimate.dtype) + torch.log(estimate + _FLOOR)
+        return _corrected(estimate, self.linear(x).squeeze(-1))
 
 
-class InvariantLinear(nn.Module):
-    """A linear map of the features' mean over the sphere, zero before training; heads share that mean.
+class InvariantHead(nn.Module):
+    """Amounts of the isotropic tissues: a linear correction by the features' mean over the sphere.
 
     The mean, not the maximum: a maximum over the sphere is biased upwards by noise.
     """
 
-    def __init__(self, channels: int, outputs: int) -> None:
+    def __init__(self, channels: int, tissues: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(channels, outputs)
+        self.linear = nn.Linear(channels, tissues)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, mean: Float[Tensor, "*grid channel"]) -> Float[Tensor, "*grid output"]:
-        """Return values in single precision at least; rotating the features over the sphere leaves them unchanged."""
-        value = self.linear(mean)
-        return value.to(torch.promote_types(value.dtype, torch.float32))
-
-
-class InvariantHead(InvariantLinear):
-    """Logarithm of the amounts of the isotropic tissues: an invariant linear correction of their estimate."""
-
-    def correct(
-        self, mean: Float[Tensor, "*grid channel"], estimate: Float[Tensor, "*grid tissue"]
+    def forward(
+        self, x: Float[Tensor, "vertex *grid channel"], estimate: Float[Tensor, "*grid tissue"]
     ) -> Float[Tensor, "*grid tissue"]:
-        """Return one value a tissue; rotating features over the sphere leaves it unchanged."""
-        return self(mean) + torch.log(estimate + _FLOOR)
+        """Return one value a tissue; rotating the features over the sphere leaves it unchanged."""
+        return _corrected(estimate, self.linear(x.mean(0)))

@@ -53,9 +53,7 @@ def draw_curves(axes: Axes, history: Sequence[HistoryRow]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _series(
-    history: Sequence[HistoryRow], name: str
-) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, " row"]]:
+def _series(history: Sequence[HistoryRow], name: str) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, " row"]]:
     """Return steps and values of the rows that hold a value of `name` a logarithm can show."""
     rows = [(row["step"], row[name]) for row in history if row.get(name) is not None]
     pairs = np.array(rows, dtype=np.float64).reshape(-1, 2)

@@ -1,19 +1,20 @@
-"""An estimate of the whole scan at once, in which neighbouring voxels agree where fibres go on from one to the next.
+"""An estimate of the whole scan at once, in which neighbouring voxels bear each other out.
 
 It minimises, over m ≥ 0 and all voxels x,
 
-    ½‖A m_x − s_x‖²  +  ½ λ_c Σ_u m(x, u)·(m − C m)(x, u)  +  λ_s Σ_u ε m(x, u) / (p(x, u) + ε) ,
+    ½‖A m_x − s_x‖²  +  ½ λ_c ⟨m_x, m_x − (N m)_x⟩  +  λ_s Σ_u ε m(x, u) / (p(x, u) + ε) ,
 
 by rounds of the voxel-wise iteration (`first_estimate`), between which voxels talk to each other:
 
-- C m is the continuation of m along each direction (`continuation`). The second term, fibre continuity, wants an fODF
-  to be what the voxels ahead and behind along u say (Reisert and Kiselev 2011).
-- p is C m spread over neighbouring directions. The third term is sparsity, weighed anew every round (Candès, Wakin and
-  Boyd 2008): a direction that the neighbours continue is cheap, one that stands alone pays in full; structured
-  sparsity, as Auría et al., NeuroImage 115 (2015), put it.
+- N m is the mean over the six neighbours (`neighbourhood`). The second term wants neighbours alike; it is weak.
+- p is N m spread over neighbouring directions. The third term is sparsity, weighed anew every round (Candès, Wakin and
+  Boyd, J. Fourier Anal. Appl. 14 (2008)): a direction that the neighbours have as well is nearly free, one that stands
+  alone pays in full. So borders of bundles stay sharp, which total variation rounds off, while noise, which no two
+  voxels share, is put out. Auría et al., NeuroImage 115 (2015), call it structured sparsity.
 - s is the signal less the noise floor of the magnitude that the estimate predicts (`signal.noise.rician_bias`).
 
 λ_c and λ_s are in units of the noise's pull on one direction (`noise_pull`), so that one set serves every protocol.
+N acts on voxels alone and the spread on directions alone: the estimate moves with either, as the network does.
 """
 
 from collections.abc import Callable
@@ -24,36 +25,38 @@ import torch
 from jaxtyping import Float, Float16
 from torch import Tensor
 
-from shd.scans.continuation import continuation
-from shd.scans.first_estimate import RIDGE, Design, FirstEstimator, design, first_estimator
+from shd.scans.first_estimate import RIDGE, Design, design, first_estimator
+from shd.scans.neighbourhood import neighbourhood
 from shd.scans.noise_level import noise_level
 from shd.scans.normalisation import NormalisedScan
 from shd.signal.noise import rician_bias
 from shd.signal.response import Response
 from shd.sphere.harmonics import even_harmonics
 
-__all__ = ["SCALES", "Coherence", "estimate_scan", "noise_pull"]
+__all__ = ["SCALES", "Coherence", "direction_spread", "estimate_scan", "noise_pull", "relative_noise"]
 
 SCALES = 2
 """Estimates a voxel: its own, and the one that agrees with its neighbours."""
 
+_LEAST_NOISE = 1e-3  # of S/S₀: simulations without noise must not divide by zero
 _LARGEST_NOISE = 1.0  # of S/S₀: beyond, a voxel is noise alone and no weight is large enough to matter
 _LOW_DEGREE = 2  # of white matter's signal up to which a tensor, and so any tissue, explains it
 
 
 @dataclass(frozen=True)
 class Coherence:
-    """How neighbours are heard. The defaults are measured: docs/accuracy.md.
+    """How far neighbours count. The defaults are measured: docs/accuracy.md.
 
-    continuity, sparsity: λ_c and λ_s in units of the noise's pull, 0 leaves the term out. support: ε, the density at
-    which half of the sparsity is lifted. spread_degrees: width (σ) of the Gaussian over directions in p. rounds: how
-    often voxels talk; steps: of the iteration between. noise_floor: whether magnitude noise is accounted for.
+    continuity, sparsity: λ_c and λ_s in units of the noise's pull, 0 leaves the term out. support: ε, at which half of
+    the sparsity is lifted; as a density of mean 1 it is ε√V, 0.6 on 384 vertices. spread_degrees: width (σ) of the
+    Gaussian over directions in p. rounds: how often voxels talk; steps: of the iteration between. noise_floor: whether
+    magnitude noise is accounted for.
     """
 
     continuity: float = 2.0
     sparsity: float = 16.0
     support: float = 0.03
-    spread_degrees: float = 10.0
+    spread_degrees: float = 8.0
     rounds: int = 12
     steps: int = 6
     noise_floor: bool = True
@@ -72,6 +75,12 @@ def noise_pull(model: Design, vertices: Float[np.ndarray, "vertex 3"], deviation
     return float(torch.linalg.vector_norm(rest, dim=0).mean()) * deviation / len(model.volumes)
 
 
+def relative_noise(scan: NormalisedScan) -> Float[np.ndarray, " voxel"]:
+    """Return the deviation of the noise in each voxel's S/S₀, at least 0.001 and at most 1."""
+    noise = np.divide(noise_level(scan), scan.b0, out=np.ones_like(scan.b0), where=scan.b0 > 0)
+    return noise.clip(_LEAST_NOISE, _LARGEST_NOISE).astype(np.float32)
+
+
 def estimate_scan(
     scan: NormalisedScan,
     responses: tuple[Response, ...],
@@ -84,8 +93,8 @@ def estimate_scan(
 ) -> Float16[np.ndarray, "voxel scale unknown"]:
     """Return the estimates of every voxel of a scan, alone and coherent, in half precision.
 
-    Fractions of the b=0 signal: white matter a vertex (its mean its part), then each other tissue. Beside the result 4
-    bytes an unknown and 4 a vertex are held for each voxel. block: voxels that are computed at a time. on_block: told
+    Fractions of the b=0 signal: white matter a vertex (its mean its part), then each other tissue. Beside the result 8
+    bytes an unknown are held for each voxel. block: voxels that are computed at a time. on_block: told
     how many voxels each piece of work was worth, all together as many as there are.
     """
     work = _Work(scan, responses, vertices, torch.device(device), coherence)
@@ -98,9 +107,9 @@ def estimate_scan(
         torch.from_numpy(out[rows, 0]).copy_(work.alone.fractions(state[rows]))
         on_block(share * len(out[rows]))
     for _ in range(coherence.rounds):
-        ahead = work.onward(state)
+        around = work.neighbours(state)
         for rows in blocks:
-            work.agree(state[rows], ahead[rows], rows)
+            work.agree(state[rows], around[rows], rows)
             on_block(share * len(out[rows]))
     for rows in blocks:
         torch.from_numpy(out[rows, 1]).copy_(work.alone.fractions(state[rows]))
@@ -122,35 +131,32 @@ class _Work:
         model = design(responses, scan.gradients, vertices)
         self.unknowns, self.vertices = model.columns.shape[1], len(vertices)
         self.alone = first_estimator(responses, scan.gradients, vertices, device)
-        noise = noise_level(scan)
-        # each voxel's own noise, in the units of its S/S₀, and that of a typical one
-        relative = np.divide(noise, scan.b0, out=np.zeros_like(scan.b0), where=scan.b0 > 0).clip(max=_LARGEST_NOISE)
-        self.relative = torch.from_numpy(relative.astype(np.float32)).to(device)[:, None]
+        relative = relative_noise(scan)
+        self.relative = torch.from_numpy(relative).to(device)[:, None]
         unit = noise_pull(model, vertices, 1.0)
         typical = float(np.median(relative)) if len(relative) else 0.0
         self.continuity = coherence.continuity * unit * typical
         self.sparsity = coherence.sparsity * unit
-        self.together = self._estimator(responses, vertices)
+        ridge = RIDGE + self.continuity  # which the pull towards the neighbours shifts away from zero
+        self.together = first_estimator(responses, scan.gradients, vertices, device, ridge)
         self.columns = model.columns.T.to(device, torch.float32).contiguous()
         self.weighted = torch.zeros(len(model.weight), device=device)
         self.weighted[model.volumes] = 1.0
-        self.onward = continuation(scan, vertices)
-        self.spread = torch.from_numpy(_spread(vertices, coherence.spread_degrees).astype(np.float32)).to(device)
-
-    def _estimator(self, responses: tuple[Response, ...], vertices: Float[np.ndarray, "vertex 3"]) -> FirstEstimator:
-        """Return the iteration that a ridge of λ_c pulls towards the continuation."""
-        return first_estimator(responses, self.scan.gradients, vertices, self.device, ridge=RIDGE + self.continuity)
+        self.neighbours = neighbourhood(scan, device)
+        spread = direction_spread(vertices, coherence.spread_degrees)
+        self.spread = torch.from_numpy(spread.astype(np.float32)).to(device)
 
     def signal(self, rows: slice) -> Float[Tensor, "voxel volume"]:
         """Return S/S₀ of some voxels."""
         return torch.from_numpy(np.array(self.scan.signal[rows])).to(self.device)  # a copy: the scan may be read-only
 
-    def agree(self, state: Float[Tensor, "voxel unknown"], ahead: Float[Tensor, "voxel vertex"], rows: slice) -> None:
-        """Take one round of some voxels, writing over their state; `ahead` is what their fibres go on to."""
-        pull = self.continuity * state.clamp(min=0)  # other tissues are held where they are, which changes no optimum
-        support = (ahead @ self.spread).add_(self.coherence.support)
-        cost = self.sparsity * self.coherence.support * self.relative[rows] / support
-        torch.sub(self.continuity * ahead, cost, out=pull[:, : self.vertices])
+    def agree(
+        self, state: Float[Tensor, "voxel unknown"], around: Float[Tensor, "voxel unknown"], rows: slice
+    ) -> None:
+        """Take one round of some voxels, writing over their state; `around` is the mean of their neighbours."""
+        support = (around[:, : self.vertices] @ self.spread).add_(self.coherence.support)
+        pull = self.continuity * around
+        pull[:, : self.vertices] -= self.sparsity * self.coherence.support * self.relative[rows] / support
         signal = self.signal(rows)
         if self.coherence.noise_floor:
             predicted = (state.clamp(min=0) @ self.columns).clamp_(min=0)
@@ -158,7 +164,7 @@ class _Work:
         self.together.iterate(state, signal @ self.together.start, pull, self.coherence.steps)
 
 
-def _spread(vertices: Float[np.ndarray, "vertex 3"], degrees: float) -> Float[np.ndarray, "vertex vertex"]:
+def direction_spread(vertices: Float[np.ndarray, "vertex 3"], degrees: float) -> Float[np.ndarray, "vertex vertex"]:
     """Return the Gaussian of the angle between two axes, every row and column of sum 1."""
     angles = np.degrees(np.arccos(np.clip(np.abs(vertices @ vertices.T), 0, 1)))
     kernel = np.exp(-0.5 * (angles / degrees) ** 2)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from shd.engines import ENGINES
+from shd.scans.coherent_estimate import Coherence
 from shd.training.losses.objective import LossWeights
 
 __all__ = ["FitSettings", "default_device"]
@@ -45,6 +46,7 @@ class FitSettings:
     spatial_poolings: int = 1
     levels: int = 3
     weights: LossWeights = field(default_factory=LossWeights)
+    coherence: Coherence = field(default_factory=Coherence)
     device: str = field(default_factory=default_device)
     bfloat16: bool = False
     engine: str = "auto"

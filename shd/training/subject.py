@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from shd.engines import set_engine
@@ -16,19 +16,18 @@ from shd.errors import CheckpointError
 from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
+from shd.scans.coherent_estimate import estimate_scan, noise_pull, relative_noise
 from shd.scans.features import feature_count, spherical_features
-from shd.scans.coherent_estimate import estimate_scan
+from shd.scans.first_estimate import design
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import random_tile, tile_rows, tile_shape
-from shd.signal.forward_model import ForwardModel, forward_model
+from shd.signal.forward_model import forward_model
 from shd.signal.response import Response
 from shd.training.losses.objective import Objective
 from shd.training.schedule import learning_rate_factor
 from shd.training.settings import FitSettings
 
 __all__ = ["SubjectTraining"]
-
-_LEAST_VARIANCE = 1e-6  # of S/S₀, a signal-to-noise ratio of 1000: simulations without noise must not divide by zero
 
 
 class SubjectTraining:
@@ -71,13 +70,11 @@ class SubjectTraining:
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.best_loss = float("inf")
         self.features = spherical_features(scan.gradients, vertices, device)
-        self.estimates = estimate_scan(scan, responses, vertices, device, on_block=on_estimate)
-        weighted = torch.from_numpy(np.concatenate([s.volumes for s in scan.gradients.shells[1:]])).to(device)
-        forward = forward_model(responses, scan.gradients, vertices).to(device)
-        self.noise_variance = self._residual_variance(forward, weighted)
-        self.objective = Objective(
-            forward, vertices, weighted, settings.weights, settings.degree, self.noise_variance
+        self.estimates = estimate_scan(
+            scan, responses, vertices, device, coherence=settings.coherence, on_block=on_estimate
         )
+        self.noise = relative_noise(scan)
+        self.objective = _objective(scan, responses, vertices, settings, device)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
@@ -100,15 +97,6 @@ class SubjectTraining:
         assert self.settings.minutes is not None
         return self.seconds / (60 * self.settings.minutes)
 
-    def _residual_variance(self, forward: ForwardModel, weighted: Tensor, voxels: int = 4096) -> float:
-        """Return the variance that the voxel-wise estimate leaves unexplained: the noise, but for what it overfits."""
-        rows = np.linspace(0, len(self.estimates) - 1, min(voxels, len(self.estimates))).astype(int)
-        estimates = torch.from_numpy(self.estimates[rows, 0]).to(self.device).float()
-        vertices = forward.wm.shape[1]
-        predicted = forward(estimates[:, :vertices].T, estimates[:, vertices:])
-        measured = torch.from_numpy(self.scan.signal[rows]).to(self.device).T
-        return max(float((predicted - measured)[weighted].square().mean()), _LEAST_VARIANCE)
-
     def _draw(self, count: int) -> Int[np.ndarray, "tile tx ty tz"]:
         tiles = (random_tile(self.scan.rows, self.voxels, self.shape, self.generator) for _ in range(count))
         return np.stack([tile_rows(self.scan.rows, tile) for tile in tiles])
@@ -123,10 +111,11 @@ class SubjectTraining:
         # a mean over no voxel is NaN, and one NaN ends the training: a tile may hold just one voxel, a mask a few
         scored = torch.from_numpy(chosen_voxels | (not chosen_voxels.any())).to(self.device)
         estimates = torch.from_numpy(self.estimates[chosen]).to(self.device).float()
+        noise = torch.from_numpy(self.noise[chosen]).to(self.device)
         fields = self.features(signal, estimates, mask)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
             fractions = model(fields, mask.unsqueeze(-1))
-        return self.objective.terms(fractions, signal, mask, scored)
+        return self.objective.terms(fractions, signal, mask, scored, noise)
 
     def step(self) -> dict[str, float]:
         """Train on one batch of random tiles; return the loss and its terms."""
@@ -212,6 +201,19 @@ class SubjectTraining:
         self.steps_done, self.seconds = numbers["steps_done"], numbers["seconds"]
         self.best_loss, self.history = numbers["best_loss"], numbers["history"]
         self.generator.bit_generator.state = numbers["generator"]
+
+
+def _objective(
+    scan: NormalisedScan,
+    responses: tuple[Response, ...],
+    vertices: Float[np.ndarray, "vertex 3"],
+    settings: FitSettings,
+    device: torch.device,
+) -> Objective:
+    weighted = torch.from_numpy(np.concatenate([s.volumes for s in scan.gradients.weighted_shells])).to(device)
+    forward = forward_model(responses, scan.gradients, vertices).to(device)
+    pull = noise_pull(design(responses, scan.gradients, vertices), vertices, 1.0)
+    return Objective(forward, vertices, weighted, settings.weights, settings.degree, pull, settings.coherence)
 
 
 def _fingerprint(scan: NormalisedScan, responses: tuple[Response, ...], settings: FitSettings) -> str:
