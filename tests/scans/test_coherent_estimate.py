@@ -109,9 +109,9 @@ def terms(scan, responses, coherence, m):
     "coherence",
     [
         Coherence(continuity=20.0, sparsity=0.0, noise_floor=False),
-        Coherence(continuity=0.0, sparsity=16.0, noise_floor=False),
+        Coherence(continuity=0.0, sparsity=16.0, spread_degrees=20.0, noise_floor=False),
         Coherence(continuity=0.0, sparsity=0.0),
-        Coherence(continuity=20.0),
+        Coherence(continuity=20.0, spread_degrees=20.0),
     ],
     ids=["continuity", "sparsity", "noise floor", "all"],
 )
