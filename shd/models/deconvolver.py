@@ -53,7 +53,7 @@ class Deconvolver(nn.Module):
         """
         tissues = len(self.config.tissues)
         wanted = features if window is None else cut(features, window)
-        estimate, given = wanted[..., tissues].contiguous(), wanted[0, ..., tissues + 1 : 2 * tissues].contiguous()
+        estimate, given = wanted[..., tissues].contiguous(), wanted[..., tissues + 1 : 2 * tissues].mean(0)
         inside = mask if window is None else cut(mask, window)
         x = torch.log1p(features)  # of all channels: of a part, which lies scattered, it takes three times as long
         x[..., 2 * tissues :] = features[..., 2 * tissues :]

@@ -34,7 +34,7 @@ class FitSettings:
     width: int = 16
     tile: int = 8
     batch: int = 1
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     warm_up: float = 0.05
     averaging: float = 0.98
