@@ -22,11 +22,11 @@ def silent(progress: Progress) -> None:
     """Ignore the progress."""
 
 
-def counted(stage: str, total: int, report: Report) -> Callable[[float], None]:
+def counted(stage: str, total: int, report: Report) -> Callable[[int | float], None]:
     """Start a stage of `total` voxels; return a function to call with how many each piece of work finished."""
     done = 0.0
 
-    def advance(voxels: float) -> None:
+    def advance(voxels: int | float) -> None:
         nonlocal done
         done += voxels
         report(Progress(stage, done / total))

@@ -89,7 +89,7 @@ def estimate_scan(
     *,
     coherence: Coherence = Coherence(),
     block: int = 2048,
-    on_block: Callable[[float], None] = lambda voxels: None,
+    on_block: Callable[[int | float], None] = lambda voxels: None,
 ) -> Float16[np.ndarray, "voxel scale unknown"]:
     """Return the estimates of every voxel of a scan, alone and coherent, in half precision.
 
