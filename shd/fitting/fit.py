@@ -27,14 +27,14 @@ from shd.scans.normalisation import NormalisedScan, normalise
 from shd.scans.scan import Scan, without_sparse_shells
 from shd.signal.response import Response
 from shd.signal.response_estimation import estimate_responses
-from shd.sphere.harmonics import coefficient_count, highest_degree_for
+from shd.sphere.harmonics import coefficient_count
 from shd.training.settings import FitSettings
 from shd.training.subject import SubjectTraining
 
 __all__ = ["DEGREE", "Clock", "Fit", "finish", "fit", "prepare"]
 
-DEGREE = 8
-"""Degree of the fODFs written, where the scan has directions for it: what MRtrix3 writes too."""
+DEGREE = 12
+"""Degree of the fODFs written. 8, enough for the signal, blurs small fibres and close ones (docs/accuracy.md)."""
 
 CHECKPOINT_SECONDS = 20.0
 """Longest training that an interruption can lose."""
@@ -87,11 +87,10 @@ def fit(
     """Return the fODFs of one scan, by a network trained on that scan alone (Elaldi et al. 2024).
 
     responses: white matter first, then isotropic tissues; estimated from the scan if None. settings: every choice,
-    else good ones for this machine with the budget `minutes` or `steps`. degree: of the fODFs, 8 or less if the scan
-    has fewer directions than unknowns. checkpoint: file from which an interrupted fit goes on, and into which it saves
-    itself. report: told the progress. build: makes the network (see `SubjectTraining`). The same
-    seed and steps on the same machine give the same result, interrupted or
-    not.
+    else good ones for this machine with the budget `minutes` or `steps`. degree: of the fODFs, 12 if None. checkpoint:
+    file from which an interrupted fit goes on, and into which it saves itself. report: told the progress. build: makes
+    the network (see `SubjectTraining`). The same seed and steps on the same machine give the same result, interrupted
+    or not.
 
     Raises ResponseError where responses do not fit the shells or cannot be estimated, CheckpointError where
     `checkpoint` is of another fit, ResourceError where memory or the device asked for is missing, ValueError for
@@ -144,16 +143,7 @@ def prepare(scan: Scan, degree: int | None, report: Report = silent) -> tuple[Sc
     coherence = gradient_coherence(scan)
     if not coherence.consistent:
         warnings.warn(coherence.message, ShdWarning, stacklevel=3)
-    if degree is None:
-        weighted = sum(len(shell.volumes) for shell in scan.gradients.weighted_shells)
-        degree = highest_degree_for(weighted, DEGREE)
-        if degree < DEGREE:
-            warnings.warn(
-                f"{weighted} directions for the {(DEGREE + 1) * (DEGREE + 2) // 2} unknowns of degree {DEGREE}: "
-                f"fODFs of degree {degree} are written; give --degree to have another",
-                ShdWarning,
-                stacklevel=3,
-            )
+    degree = DEGREE if degree is None else degree
     coefficient_count(degree)  # an odd degree is said now, not after the training
     return scan, coherence, degree
 

@@ -36,8 +36,8 @@ def infer(
     """Return the fODFs of a scan by the network in `model`, with the responses it was trained with.
 
     The scan must have the shells of the training scan (within 80 s/mm²); its directions may be others. Because
-    responses are shared, amplitudes compare between scans of one scanner and protocol. degree: of the fODFs, 8 or less
-    if the scan has fewer directions than unknowns. tile: half the side of the boxes computed at once; by
+    responses are shared, amplitudes compare between scans of one scanner and protocol. degree: of the fODFs, 12 if
+    None. tile: half the side of the boxes computed at once; by
     default what half of the free memory holds. engine: one of `shd.engines.ENGINES`. bfloat16: as
     in `deconvolve`. report: told the progress.
 

@@ -27,13 +27,17 @@ from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import Tile, covering_tiles, mask_spans, tile_rows
 from shd.signal.forward_model import forward_model
 from shd.signal.response import Response
-from shd.sphere.harmonics import coefficient_count, even_harmonics
+from shd.sphere.harmonics import coefficient_count, coefficient_degrees, even_harmonics
 
 __all__ = ["HALO", "deconvolve"]
 
 
 HALO = 6
 """Voxels around a core. On two real scans boxes with this halo answer as one pass does (5e-7 of the largest fODF)."""
+
+_PIXEL_DEGREES = 3.0
+"""Width (σ) of what stands at a vertex in the fODFs written. Pixels at nside 8 are 7° wide; without any width the side
+lobes of the harmonics make small peaks beside large ones (docs/accuracy.md)."""
 
 
 def deconvolve(
@@ -62,7 +66,7 @@ def deconvolve(
     features = spherical_features(scan.gradients, vertices, device)
     if estimates is None:
         estimates = estimate_scan(scan, responses, vertices, device)
-    project = torch.from_numpy((even_harmonics(vertices, degree) / len(vertices)).astype(np.float32)).to(device)
+    project = torch.from_numpy(_harmonics_of_pixels(vertices, degree)).to(device)
     per_unit = forward_model(responses, scan.gradients, vertices).b0.numpy()
     wm = np.zeros((len(scan.b0), coefficient_count(degree)), dtype=np.float32)
     isotropic = np.zeros((len(scan.b0), len(responses) - 1), dtype=np.float32)
@@ -92,6 +96,15 @@ def deconvolve(
     wm *= (scan.b0 / per_unit[0])[:, None]
     isotropic *= scan.b0[:, None] / (per_unit[1:] * np.sqrt(4 * np.pi))
     return _on_grid(scan, responses, wm, isotropic)
+
+
+def _harmonics_of_pixels(
+    vertices: Float[np.ndarray, "vertex 3"], degree: int
+) -> Float[np.ndarray, "vertex coeff"]:
+    """Return the harmonics of one unit at each vertex: a Gaussian, narrower than its pixel."""
+    order = coefficient_degrees(degree)
+    smoothing = np.exp(-0.5 * np.radians(_PIXEL_DEGREES) ** 2 * order * (order + 1))
+    return (even_harmonics(vertices, degree) * smoothing / len(vertices)).astype(np.float32)
 
 
 def _box_and_window(
