@@ -12,6 +12,7 @@ from shd.models.unet import UNet, Window, cut
 
 __all__ = ["Deconvolver", "TissueFractions"]
 
+
 @dataclass(frozen=True, eq=False)
 class TissueFractions:
     """What part of the b=0 signal comes from where.

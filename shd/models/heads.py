@@ -7,7 +7,6 @@ correction of moderate size.
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
 __all__ = ["EquivariantHead", "InvariantHead"]
 
@@ -17,7 +16,8 @@ _LARGEST_LOG = 10.0  # keeps an early training step finite
 
 def _corrected(estimate: Float[Tensor, "*grid"], correction: Float[Tensor, "*grid"]) -> Float[Tensor, "*grid"]:
     factor = correction.to(estimate.dtype).clamp(max=_LARGEST_LOG).exp()
-    return estimate * factor + _FLOOR * relu(factor - 1)
+    # clamp: its gradient at c = 0, where training begins, is that of making a fibre; that of relu is zero
+    return estimate * factor + _FLOOR * (factor - 1).clamp(min=0)
 
 
 class EquivariantHead(nn.Module):
