@@ -39,11 +39,11 @@ class Selection:
     budget: Budget
 
 
-_TRAINED = ("mlp", "cnn", "cnn-tv", "esd", "rt-esd", "ponita", "shd", OURS)
+_TRAINED = ("mlp", "cnn", "cnn-tv", "esd", "rt-esd", "ponita", "shd", "shd-tv", OURS)
 
 SETS = {
     "quick": Selection(
-        ("dipy-csd", "mrtrix-msmt", "mrtrix-msmt-12", "rumba-tv", "cnn-tv", "shd", OURS),
+        ("dipy-csd", "mrtrix-msmt", "mrtrix-msmt-12", "rumba-tv", "cnn-tv", "shd-tv", OURS),
         ("small-tangle",), ("research",), (20.0,), 1, Budget(minutes=1.0),
     ),
     "full": Selection(

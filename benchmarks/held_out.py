@@ -1,6 +1,6 @@
 """Real scans without truth: held-out gradient directions, and the agreement of two halves, for several methods.
 
-    python -m benchmarks held_out [--methods dipy-csd,mrtrix-msmt,rumba-tv,shd-tv] [--folds 5] [--minutes 1]
+    python -m benchmarks held_out [--methods dipy-csd,mrtrix-msmt,rumba-tv,shd-fit] [--folds 5] [--minutes 1]
                                   [--scan dwi.nii.gz …] [--out DIR]
 
 The scan is `small_64D` of the dipy package unless others are given, with gradient files named as the image, mask.nii.gz
@@ -103,7 +103,7 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks held_out", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--methods", default="dipy-csd,mrtrix-msmt,rumba-tv,shd-tv", help="with commas between")
+    parser.add_argument("--methods", default="dipy-csd,mrtrix-msmt,rumba-tv,shd-fit", help="with commas between")
     parser.add_argument("--scan", type=Path, nargs="*", default=[None], dest="scans")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=1.0, help="of training, for every fold and half")

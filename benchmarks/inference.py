@@ -31,8 +31,8 @@ from shd.graphs.hemisphere import vertex_count, vertex_directions
 from shd.inference.tiled import deconvolve
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
-from shd.scans.features import feature_count
 from shd.scans.coherent_estimate import estimate_scan
+from shd.scans.features import feature_count
 from shd.scans.normalisation import NormalisedScan, normalise
 from shd.scans.scan import Scan
 from shd.signal.response import Response

@@ -1,6 +1,6 @@
 """Accuracy against the number of training voxels: what symmetry is worth to a network.
 
-    python -m benchmarks sample_efficiency [--methods shd-tv,cnn-tv] [--voxels 32,128,512] [--steps 600] [--out DIR]
+    python -m benchmarks sample_efficiency [--methods shd-fit,cnn-tv] [--voxels 32,128,512] [--steps 600] [--out DIR]
 
 Every network trains, as many steps each, on the N voxels around one in the lower half of a phantom, and is then run on
 the upper half, of which it has seen nothing; that half is scored. 0 voxels is the answer before training, which is the
@@ -77,9 +77,9 @@ def measure(phantom: Phantom, key: str | None, count: int, budget: Budget) -> di
     if key is None:
         model = untrained(phantom, responses)
     else:
-        network, variation = network_of(key)
+        network, weights = network_of(key)
         part = replace(phantom.scan, mask=training_voxels(phantom, count, budget.seed))
-        model = train(network, part, responses, budget, variation=variation).model
+        model = train(network, part, responses, budget, weights=weights).model
     fod = deconvolve(model.eval(), normalise(phantom.scan), responses, degree=DEGREE)
     return scores_of(assess_fods(key or "untrained", fod, unseen_truth(phantom)))
 
@@ -151,7 +151,7 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--methods", default="shd-tv,cnn-tv,shd,cnn,esd,mlp", help="with commas between")
+    parser.add_argument("--methods", default="shd-fit,shd-tv,cnn-tv,shd,cnn,esd,mlp", help="with commas between")
     parser.add_argument("--voxels", default="32,128,512,2048", help="with commas between")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--phantom", default="tangle")

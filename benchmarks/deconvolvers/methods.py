@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from benchmarks.deconvolvers.mrtrix import mrtrix_installed, multi_tissue_deconvolution, single_shell_deconvolution
 from benchmarks.deconvolvers.multi_tissue import convex_solver_installed, dipy_multi_tissue_deconvolution
 from benchmarks.deconvolvers.richardson_lucy import richardson_lucy
-from benchmarks.deconvolvers.training import Budget, train_and_deconvolve
+from benchmarks.deconvolvers.training import PUBLISHED, PUBLISHED_TV, Budget, train_and_deconvolve
 from shd.errors import ShdError
 from shd.evaluation.constrained_deconvolution import constrained_deconvolution
 from shd.fodf.field import FodField
 from shd.scans.scan import Scan
 from shd.signal.gradients import Gradients
 from shd.signal.response import Response
+from shd.training.losses.objective import LossWeights
 
 __all__ = ["METHODS", "OURS", "Method", "MethodError", "chosen_methods", "network_of", "separable"]
 
-OURS = "shd-tv"
+OURS = "shd-fit"
 """The key of what `shd fit` does."""
 
 Run = Callable[[Scan, tuple[Response, ...], Budget], FodField]
@@ -110,23 +111,23 @@ def _rumba(variation: bool) -> Run:
     return lambda scan, responses, _: richardson_lucy(scan, responses, variation=variation)
 
 
-def _network(name: str, variation: bool) -> Run:
-    return lambda scan, responses, budget: train_and_deconvolve(name, scan, responses, budget, variation=variation)
+def _network(name: str, weights: LossWeights | None) -> Run:
+    return lambda scan, responses, budget: train_and_deconvolve(name, scan, responses, budget, weights=weights)
+
+
+_REGULARISERS = {"": PUBLISHED, "-tv": PUBLISHED_TV}
+"""Ending of the key → weights of the losses."""
 
 
 def _trained() -> dict[str, Method]:
-    """Return the networks, each without total variation and, with "-tv", with it."""
+    """Return the networks with the published regularisers, each without total variation and with it, then `shd fit`."""
     titles = {"mlp": "MLP", "cnn": "CNN", "esd": "ESD", "rt-esd": "RT-ESD", "ponita": "PONITA", "shd": "SHD"}
-    return {
-        f"{network}{'-tv' if variation else ''}": Method(
-            f"{title}{'-TV' if variation else ''}",
-            _network(network, variation),
-            trained=True,
-            minutes=0.5,
-        )
+    methods = {
+        f"{network}{suffix}": Method(f"{title}{suffix.upper()}", _network(network, weights), trained=True, minutes=0.5)
         for network, title in titles.items()
-        for variation in (False, True)
+        for suffix, weights in _REGULARISERS.items()
     }
+    return methods | {OURS: Method("shd (ours)", _network("shd", None), trained=True, minutes=0.5)}
 
 
 METHODS: dict[str, Method] = _classical() | _trained()
@@ -146,12 +147,15 @@ def chosen_methods(keys: Sequence[str]) -> tuple[dict[str, Method], dict[str, st
     return present, {key: reason for key, reason in reasons.items() if reason is not None}
 
 
-def network_of(key: str) -> tuple[str, bool]:
-    """Return the network of a trained method, and whether it has total variation.
+def network_of(key: str) -> tuple[str, LossWeights | None]:
+    """Return the network of a trained method, and the weights of its regularisers, None for those of `shd fit`.
 
     Raises MethodError for a key of no trained method.
     """
     if key not in METHODS or not METHODS[key].trained:
         networks = ", ".join(name for name, method in METHODS.items() if method.trained)
         raise MethodError(f"{key} is not trained; there are: {networks}")
-    return key.removesuffix("-tv"), key.endswith("-tv")
+    if key == OURS:
+        return "shd", None
+    network = key.removesuffix("-tv")
+    return network, _REGULARISERS[key.removeprefix(network)]

@@ -16,8 +16,15 @@ from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.scan import Scan
 from shd.signal.response import Response
+from shd.training.losses.objective import LossWeights
 
-__all__ = ["NETWORKS", "Budget", "Network", "maker", "train", "train_and_deconvolve"]
+__all__ = ["NETWORKS", "PUBLISHED", "PUBLISHED_TV", "Budget", "Network", "maker", "train", "train_and_deconvolve"]
+
+PUBLISHED = LossWeights(support=0.0, likeness=0.0, negativity=40.0, sparsity=0.005, variation=0.0)
+"""The regularisers of Elaldi et al. (2024) without total variation, at weights in units of the noise."""
+
+PUBLISHED_TV = replace(PUBLISHED, variation=1.2)
+"""The same with total variation."""
 
 Trunk = Callable[[ModelConfig, Scan], nn.Module]
 
@@ -73,10 +80,12 @@ def maker(network: Network, scan: Scan) -> Callable[[ModelConfig], Deconvolver]:
     return Deconvolver if trunk is None else lambda config: RivalDeconvolver(config, trunk(config, scan))
 
 
-def train(name: str, scan: Scan, responses: tuple[Response, ...], budget: Budget, *, variation: bool) -> Fit:
-    """Return the fit of one of `NETWORKS`, trained on this scan alone; `variation` chooses the total variation.
+def train(
+    name: str, scan: Scan, responses: tuple[Response, ...], budget: Budget, *, weights: LossWeights | None
+) -> Fit:
+    """Return the fit of one of `NETWORKS`, trained on this scan alone with these regularisers, None for `shd fit`'s.
 
-    With "shd" and `variation` it is what `shd fit` does with that budget and seed.
+    With "shd" and None it is what `shd fit` does with that budget and seed.
     """
     network = NETWORKS[name]
     settings = default_settings(
@@ -84,13 +93,13 @@ def train(name: str, scan: Scan, responses: tuple[Response, ...], budget: Budget
     )
     if network.learning_rate is not None:
         settings = replace(settings, learning_rate=network.learning_rate)
-    if not variation:
-        settings = replace(settings, weights=replace(settings.weights, variation=0.0))
+    if weights is not None:
+        settings = replace(settings, weights=weights)
     return fit(scan, responses, settings, build=maker(network, scan))
 
 
 def train_and_deconvolve(
-    name: str, scan: Scan, responses: tuple[Response, ...], budget: Budget, *, variation: bool
+    name: str, scan: Scan, responses: tuple[Response, ...], budget: Budget, *, weights: LossWeights | None
 ) -> FodField:
     """Return the fODFs of `train`."""
-    return train(name, scan, responses, budget, variation=variation).fod
+    return train(name, scan, responses, budget, weights=weights).fod

@@ -11,8 +11,8 @@ from benchmarks.accuracy_table import problems
 from benchmarks.accuracy_table.kept import kept
 from benchmarks.accuracy_table.problems import Family
 from benchmarks.deconvolvers.free_diffusion import with_free_diffusion
-from benchmarks.deconvolvers.methods import METHODS, MethodError, network_of
-from benchmarks.deconvolvers.training import Budget
+from benchmarks.deconvolvers.methods import METHODS, OURS, MethodError, network_of
+from benchmarks.deconvolvers.training import PUBLISHED, PUBLISHED_TV, Budget
 from shd.errors import OutputError, ShdWarning
 from shd.evaluation.truth import Truth
 from shd.simulation import crossing_phantom, single_bundle
@@ -52,13 +52,13 @@ def test_what_is_scored_has_not_been_seen():
 
 
 def test_sample_efficiency_end_to_end(tiny, tmp_path, capsys):
-    options = [*tiny, "--methods", "shd-tv,cnn", "--voxels", "20", "--steps", "1", "--out", str(tmp_path)]
+    options = [*tiny, "--methods", "shd-fit,cnn", "--voxels", "20", "--steps", "1", "--out", str(tmp_path)]
     sample_efficiency.main(options)
     said = capsys.readouterr().out
     assert [line.split("|")[1].strip() for line in said.splitlines()[2:-1]] == [
-        "before training", "SHD-TV", "CNN", "ceiling"
+        "before training", "shd (ours)", "CNN", "ceiling"
     ]  # fmt: skip
-    assert "| SHD-TV | 20 |" in said
+    assert "| shd (ours) | 20 |" in said
     assert len(list((tmp_path / "cells").iterdir())) == 3
     assert matplotlib.image.imread(tmp_path / "sample_efficiency.png").std() > 0.01
     sample_efficiency.main(options)
@@ -68,7 +68,7 @@ def test_sample_efficiency_end_to_end(tiny, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--methods", "shd-tv,dipy-csd"], "dipy-csd is not trained; there are: mlp"),
+        (["--methods", "shd-fit,dipy-csd"], "dipy-csd is not trained; there are: mlp"),
         (["--methods", "magic"], "magic is not trained"),
         (["--voxels", "20,many"], "--voxels 20,many: whole numbers"),
         (["--voxels", "0"], "--voxels [0]: each at least 1"),
@@ -85,8 +85,10 @@ def test_bad_input_of_sample_efficiency(options, message, tmp_path, capsys):
 
 
 def test_networks_by_the_keys_of_their_rows():
-    assert network_of("rt-esd-tv") == ("rt-esd", True)
-    assert network_of("rt-esd") == ("rt-esd", False)
+    assert network_of("rt-esd-tv") == ("rt-esd", PUBLISHED_TV)
+    assert network_of("rt-esd") == ("rt-esd", PUBLISHED)
+    assert network_of("shd-tv") == ("shd", PUBLISHED_TV)
+    assert network_of(OURS) == ("shd", None)
 
 
 def test_free_diffusion_stands_in_for_what_is_missing_alone():
@@ -110,14 +112,14 @@ def subject(monkeypatch):
 
 
 def test_held_out_end_to_end(subject, tmp_path, capsys, monkeypatch):
-    options = ["--methods", "dipy-csd,shd-tv", "--folds", "2", "--steps", "1", "--out", str(tmp_path)]
+    options = ["--methods", "dipy-csd,shd-fit", "--folds", "2", "--steps", "1", "--out", str(tmp_path)]
     held_out.main(options)
     said = capsys.readouterr().out
     lines = (tmp_path / "held_out.md").read_text().splitlines()
-    assert [line.split(" | ")[1] for line in lines[2:]] == ["CSD (DIPY, degree 8)", "SHD-TV"]
+    assert [line.split(" | ")[1] for line in lines[2:]] == ["CSD (DIPY, degree 8)", "shd (ours)"]
     first, second = (
         json.loads((tmp_path / "cells" / name).read_text())
-        for name in ("small_dipy-csd_2folds.json", "small_shd-tv_2folds_seed0_1steps.json")
+        for name in ("small_dipy-csd_2folds.json", "small_shd-fit_2folds_seed0_1steps.json")
     )
     assert lines[2].split(" | ")[4] == f"{second['relative'] / first['relative']:.3f}"
     assert lines[3].split(" | ")[4] == "1.000"

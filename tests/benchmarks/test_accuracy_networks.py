@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.deconvolvers.methods import METHODS
-from benchmarks.deconvolvers.training import NETWORKS, Budget, RivalDeconvolver, maker, train_and_deconvolve
+from benchmarks.deconvolvers.methods import METHODS, OURS, network_of
+from benchmarks.deconvolvers.training import NETWORKS, Budget, RivalDeconvolver, maker, train
 from benchmarks.deconvolvers.trunks.position_orientation import PositionOrientation
 from benchmarks.deconvolvers.trunks.whole_sphere import WholeSphere, rt_esd
 from shd.fitting.budget import default_settings
@@ -213,17 +213,29 @@ def test_rt_esd_is_our_network_with_equal_weights():
         torch.testing.assert_close(theirs(x, mask).wm, ours(x, mask).wm, rtol=1e-10, atol=1e-10)
 
 
-def test_ours_with_variation_is_what_shd_fit_does():
+def test_our_row_is_what_shd_fit_does():
     scan, responses = phantom().scan, phantom().responses
-    ours = fit(scan, responses, default_settings(int(scan.mask.sum()), steps=2, seed=3)).fod
-    row = METHODS["shd-tv"].run(scan, responses, Budget(steps=2, seed=3))
-    assert np.array_equal(row.wm, ours.wm)
-    without = METHODS["shd"].run(scan, responses, Budget(steps=2, seed=3))
-    assert not np.array_equal(without.wm, ours.wm)
+    ours = fit(scan, responses, default_settings(int(scan.mask.sum()), steps=3, seed=3))
+    row = METHODS[OURS].run(scan, responses, Budget(steps=3, seed=3))
+    assert np.array_equal(row.wm, ours.fod.wm)
+    assert trained_terms(ours) == {"data", "support", "likeness"}
 
 
-def test_a_rival_is_fitted_end_to_end():
+def trained_terms(result):
+    """Return the names of the losses that a fit's steps report."""
+    return set(result.history[-1]) - {"step", "seconds", "loss", "held_out"}
+
+
+@pytest.mark.parametrize("key", ["shd", "cnn"])
+def test_the_published_losses_are_those_of_the_publication(key):
+    """Its three terms at the weights of the noise variance 0.0025 (`LossWeights`), and none of ours."""
     scan, responses = phantom().scan, phantom().responses
-    fod = train_and_deconvolve("cnn", scan, responses, Budget(steps=2), variation=True)
-    assert fod.wm.shape == (*scan.shape, 45)
-    assert np.isfinite(fod.wm).all()
+    for suffix, extra in (("", set()), ("-tv", {"variation"})):
+        name, weights = network_of(key + suffix)
+        result = train(name, scan, responses, Budget(steps=1), weights=weights)
+        assert trained_terms(result) == {"data", "sparsity", "negativity"} | extra
+        assert result.fod.wm.shape[:3] == scan.shape
+        assert np.isfinite(result.fod.wm).all()
+        step = result.history[-1]
+        expected = step["data"] + 40 * step["negativity"] + 0.005 * step["sparsity"] + 1.2 * step.get("variation", 0)
+        assert step["loss"] == pytest.approx(expected, rel=1e-5)

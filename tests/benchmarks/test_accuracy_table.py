@@ -175,7 +175,7 @@ def test_tables_hold_every_number_once():
 
 
 def test_a_run_writes_tables_and_figure_and_goes_on_where_it_was(tiny, tmp_path, capsys, monkeypatch):
-    options = [*tiny, "--seeds", "2", "--methods", "dipy-csd,shd-tv", "--steps", "1", "--out", str(tmp_path / "out")]
+    options = [*tiny, "--seeds", "2", "--methods", "dipy-csd,shd-fit", "--steps", "1", "--out", str(tmp_path / "out")]
     accuracy.main(options)
     said = capsys.readouterr().out
     assert "seed 1 (2 of 2)" in said
@@ -184,33 +184,33 @@ def test_a_run_writes_tables_and_figure_and_goes_on_where_it_was(tiny, tmp_path,
     assert names == {"accuracy.md", "accuracy.csv", "accuracy.json", "accuracy.png", "cells"}
     rows = table(tmp_path / "out/accuracy.csv")
     assert [(row["method"], row["seed"]) for row in rows] == [
-        (key, seed) for seed in "01" for key in (CEILING, "dipy-csd", "shd-tv")
+        (key, seed) for seed in "01" for key in (CEILING, "dipy-csd", "shd-fit")
     ]
     record = json.loads((tmp_path / "out/accuracy.json").read_text())["tiny, research, SNR 20"]
-    assert [row["method"] for row in record["rows"]] == [CEILING, "dipy-csd", "shd-tv"]
-    median = np.median([float(row["f1"]) for row in rows if row["method"] == "shd-tv"])
+    assert [row["method"] for row in record["rows"]] == [CEILING, "dipy-csd", "shd-fit"]
+    median = np.median([float(row["f1"]) for row in rows if row["method"] == "shd-fit"])
     assert record["rows"][2]["median"]["f1"] == pytest.approx(median, rel=1e-6)
     assert matplotlib.image.imread(tmp_path / "out/accuracy.png").std() > 0.01
 
     # killed before the last cell: that one alone is made again, and the tables are the same
-    (tmp_path / "out/cells/tiny_research_snr20_seed1_shd-tv_1steps.json").unlink()
+    (tmp_path / "out/cells/tiny_research_snr20_seed1_shd-fit_1steps.json").unlink()
     made = []
     monkeypatch.setattr(accuracy, "measure_method", lambda m, p, b: made.append(m.name) or measure_method(m, p, b))
     accuracy.main(options)
-    assert made == ["SHD-TV"]
+    assert made == ["shd (ours)"]
     again = table(tmp_path / "out/accuracy.csv")
     assert [{**row, "seconds": ""} for row in again] == [{**row, "seconds": ""} for row in rows]
     accuracy.main([*options, "--again", "dipy-csd"])
-    assert made == ["SHD-TV", *["CSD (DIPY, degree 8)"] * 2]
+    assert made == ["shd (ours)", *["CSD (DIPY, degree 8)"] * 2]
 
 
 def test_the_command_of_a_row_makes_that_row(tiny, tmp_path, capsys):
-    accuracy.main([*tiny, "--seeds", "1", "--methods", "shd-tv", "--steps", "1", "--out", str(tmp_path / "a")])
-    (row,) = [r for r in table(tmp_path / "a/accuracy.csv") if r["method"] == "shd-tv"]
+    accuracy.main([*tiny, "--seeds", "1", "--methods", "shd-fit", "--steps", "1", "--out", str(tmp_path / "a")])
+    (row,) = [r for r in table(tmp_path / "a/accuracy.csv") if r["method"] == "shd-fit"]
     words = row["command"].split()
     assert words[:4] == ["python", "-m", "benchmarks", "accuracy"]
     accuracy.main([*words[4:], "--out", str(tmp_path / "b")])
-    (same,) = [r for r in table(tmp_path / "b/accuracy.csv") if r["method"] == "shd-tv"]
+    (same,) = [r for r in table(tmp_path / "b/accuracy.csv") if r["method"] == "shd-fit"]
     assert {**same, "seconds": ""} == {**row, "seconds": ""}
 
 
