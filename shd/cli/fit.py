@@ -24,7 +24,7 @@ def fit(
     csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
     minutes: float | None = typer.Option(None, min=0.0, help="Training time; by default 1 to 10, by the mask's size."),
     steps: int | None = typer.Option(None, min=1, help="Training steps in place of minutes: the same result always."),
-    degree: int | None = typer.Option(None, help="Degree of the fODFs; 8 if the scan has directions for it."),
+    degree: int | None = typer.Option(None, help="Degree of the fODFs; 12 if not given."),
     width: int | None = typer.Option(None, min=1, help="Channels of the network; by default 8 on a CPU, 32 on a GPU."),
     tile: int = typer.Option(8, help="Side of the training tiles in voxels (even); smaller takes less memory."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),

@@ -17,7 +17,7 @@ def infer(
     out: Path = typer.Option(..., help="Folder for the results; it appears when all are there."),
     grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
     mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
-    degree: int | None = typer.Option(None, help="Degree of the fODFs; 8 if the scan has directions for it."),
+    degree: int | None = typer.Option(None, help="Degree of the fODFs; 12 if not given."),
     tile: int | None = typer.Option(None, help="Half the side of the boxes in voxels (even); by default what fits."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),

@@ -39,7 +39,7 @@ def test_it_writes_the_human_fit_the_picture_and_the_scores_and_says_where_to_lo
     assert code == 0
     written = {path.name for path in out.iterdir()}
     assert written >= HUMAN_FILES | {"fit.png", "demo.png", "scores.json"}
-    assert nibabel.load(out / "wm_fod.nii.gz").shape == (6, 6, 4, 45)
+    assert nibabel.load(out / "wm_fod.nii.gz").shape == (6, 6, 4, 91)
     assert "60° crossing" in said and "45° crossing" in said
     assert str(out / "demo.png") in said and str(out / "fit.png") in said
     scores = json.loads((out / "scores.json").read_text())

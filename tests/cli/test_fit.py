@@ -80,7 +80,7 @@ def test_every_file_is_there_and_nothing_else(fitted):
 
 
 def test_images_are_float32_on_the_scans_grid(fitted, two_shells):
-    volumes = {"wm_fod": (45,), "gm": (), "csf": (), "peaks": (15,), "mask": ()}
+    volumes = {"wm_fod": (91,), "gm": (), "csf": (), "peaks": (15,), "mask": ()}
     for name, last in volumes.items():
         image = nib.load(fitted / "deep" / "out" / f"{name}.nii.gz")
         assert image.get_data_dtype() == np.float32
@@ -97,7 +97,7 @@ def test_sidecars_say_what_the_numbers_are(fitted):
     out = fitted / "deep" / "out"
     sidecar = json.loads((out / "wm_fod.json").read_text())
     assert sidecar["OrientationEncoding"] == {
-        "EncodingAxis": 3, "Reference": "xyz", "SphericalHarmonicBasis": "mrtrix3", "SphericalHarmonicDegree": 8,
+        "EncodingAxis": 3, "Reference": "xyz", "SphericalHarmonicBasis": "mrtrix3", "SphericalHarmonicDegree": 12,
         "Type": "sh",
     }  # fmt: skip
     response = read_response(out / "response_wm.txt", "wm", phantom_of(TWO_SHELLS).scan.gradients)
@@ -121,7 +121,7 @@ def test_run_json_is_complete(fitted):
     assert run["scan"]["mask_voxels"] == 144
     settings = run["settings"]
     assert (settings["steps"], settings["width"], settings["seed"], settings["device"]) == (2, 2, 0, "cpu")
-    assert (run["degree"], run["steps"], run["shd"], run["tissues"]) == (8, 2, shd.__version__, list(TISSUES))
+    assert (run["degree"], run["steps"], run["shd"], run["tissues"]) == (12, 2, shd.__version__, list(TISSUES))
     assert run["gradient_coherence"]["verdict"] in ("confirmed", "undecided", "inconsistent")
     assert {"loss", "data"} <= set(run["final_losses"]) and all(np.isfinite(v) for v in run["final_losses"].values())
     assert run["held_out_loss"]["best"] <= run["held_out_loss"]["first"]
@@ -129,13 +129,17 @@ def test_run_json_is_complete(fitted):
     assert {"python", "torch", "numpy", "nibabel"} <= set(run["versions"])
 
 
-def test_tissues_add_up_to_the_measured_b0(fitted, two_shells):
-    """The modelled b=0 signal is the measured one, voxel by voxel, in the files."""
+def test_tissues_add_up_to_the_measured_b0_about(fitted, two_shells):
+    """Nothing holds them to it, but b=0 volumes are data: within three deviations of a volume's noise, in the files."""
     out = fitted / "deep" / "out"
     parts = [fods(out)[..., 0]] + [nib.load(out / f"{t}.nii.gz").get_fdata().reshape(SHAPE) for t in ("gm", "csf")]
     unit = [response.coefficients[0, 0] for response in two_shells.responses]
-    b0 = two_shells.scan.data[..., two_shells.scan.gradients.b0_volumes].mean(axis=-1)
-    np.testing.assert_allclose(sum(p * u for p, u in zip(parts, unit, strict=True)), b0, rtol=1e-4)
+    modelled = sum(p * u for p, u in zip(parts, unit, strict=True))
+    measured = two_shells.scan.data[..., two_shells.scan.gradients.b0_volumes].mean(axis=-1)
+    np.testing.assert_allclose(modelled, measured, rtol=3 / 20)
+    assert np.median(modelled / measured) == pytest.approx(1, abs=0.08)
+    assert np.abs(modelled / measured - 1).max() > 1e-3  # no longer scaled to it
+    assert np.corrcoef(modelled.ravel(), measured.ravel())[0, 1] > 0.5
 
 
 def test_peaks_are_those_of_the_fods(fitted):
@@ -143,7 +147,7 @@ def test_peaks_are_those_of_the_fods(fitted):
 
     out = fitted / "deep" / "out"
     written, _, _ = read_peaks(out / "peaks.nii.gz")
-    found = find_peaks(fods(out).reshape(-1, 45))
+    found = find_peaks(fods(out).reshape(-1, 91))
     np.testing.assert_allclose(written.amplitudes.reshape(-1, 5), found.amplitudes, atol=1e-5)
 
 
@@ -196,9 +200,8 @@ def test_one_shell_gives_white_matter_alone(capsys, tmp_path, fitted):
     ran = run_program(capsys, "fit", *words(files), *given(tmp_path, ["wm"]), *QUICK, "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
     assert names_in(tmp_path / "out") == WITH_SINGLE_SHELL
-    lower = "20 directions for the 45 unknowns of degree 8: fODFs of degree 4 are written; give --degree to have"
-    assert f"warning: {lower}" in ran.err
-    assert fods(tmp_path / "out").shape[-1] == 15
+    assert "warning" not in ran.err
+    assert fods(tmp_path / "out").shape[-1] == 91
     assert read_model(tmp_path / "out" / "model.safetensors")[0].config.tissues == ("wm",)
 
 
@@ -206,7 +209,7 @@ def test_estimated_responses_are_written(capsys, tmp_path):
     files = store(phantom_of(ONE_SHELL).scan, tmp_path / "scan")
     ran = run_program(capsys, "fit", *words(files), *QUICK, "--degree", "8", "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
-    assert "unknowns" not in ran.err and fods(tmp_path / "out").shape[-1] == 45
+    assert fods(tmp_path / "out").shape[-1] == 45
     assert "wm" not in json.loads((tmp_path / "out" / "run.json").read_text())["inputs"]
     assert read_response(tmp_path / "out" / "response_wm.txt", "wm", phantom_of(ONE_SHELL).scan.gradients).degree > 0
 
@@ -245,7 +248,14 @@ def test_bad_voxels_are_left_out_on_request(capsys, fitted, tmp_path, two_shells
     mask = nib.load(tmp_path / "out" / "mask.nii.gz").get_fdata() > 0
     assert mask.sum() == 142 and not mask[1, 2, 3] and not mask[5, 5, 0]
     written = fods(tmp_path / "out")
-    assert np.isfinite(written).all() and not written[~mask].any() and (written[mask][:, 0] > 0).all()
+    assert np.isfinite(written).all() and not written[~mask].any()
+    amounts = [
+        written[..., 0],
+        *(nib.load(tmp_path / "out" / f"{t}.nii.gz").get_fdata().reshape(SHAPE) for t in TISSUES[1:]),
+    ]
+    assert (sum(amounts)[mask] > 0).all() and not sum(amounts)[~mask].any()
+    white = two_shells.tissue_fractions[..., 0] > 0.9
+    assert (written[mask & white][:, 0] > 0).all()
 
 
 def test_force_replaces_results_and_removes_what_no_longer_holds(capsys, fitted, tmp_path):
