@@ -35,8 +35,9 @@ class SubjectTraining:
 
     `step` trains on one batch of tiles and returns the loss terms; `validate` scores the averaged weights on the
     held-out voxels and remembers the best. `state` and `load_state` carry everything that another process needs to go
-    on. on_estimate: told how many voxels each block of the first estimate finished, while the object is made. build:
-    makes the network; another one than ours is how rivals are trained on the same data, losses and budget.
+    on. on_estimate: told how many voxels each piece of work on the estimates was worth, all together as many as there
+    are, while the object is made. build: makes the network; another one than ours is how rivals are trained on the same
+    data, losses and budget.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class SubjectTraining:
         scan: NormalisedScan,
         responses: tuple[Response, ...],
         settings: FitSettings,
-        on_estimate: Callable[[int], None] = lambda voxels: None,
+        on_estimate: Callable[[int | float], None] = lambda voxels: None,
         build: Callable[[ModelConfig], Deconvolver] = Deconvolver,
     ) -> None:
         self.scan, self.settings, self._build = scan, settings, build
@@ -219,6 +220,6 @@ def _objective(
 def _fingerprint(scan: NormalisedScan, responses: tuple[Response, ...], settings: FitSettings) -> str:
     """Return a short name of everything that shapes a fit; where it runs is no part of it."""
     digest = hashlib.sha256(repr(replace(settings, threads=1, device="cpu", engine="auto", recompute=False)).encode())
-    for array in (scan.signal, scan.gradients.directions, *(r.coefficients for r in responses)):
+    for array in (scan.signal, scan.b0, scan.gradients.directions, *(r.coefficients for r in responses)):
         digest.update(np.ascontiguousarray(array).data.cast("B"))  # a brain's signal is not copied for it
     return digest.hexdigest()[:12]

@@ -156,12 +156,9 @@ def test_progress_counts_every_voxel_once():
 
 
 def test_an_untrained_network_writes_the_coherent_estimate():
-    """Amounts per response, the harmonics of what stands at the vertices: 3° wide, as the docstring of the width says."""
-    scan, responses, vertices = (
-        normalise(replace(phantom().scan, mask=ball())),
-        phantom().responses,
-        vertex_directions(2),
-    )
+    """In amounts per response: harmonics of what stands at the vertices, each 3° wide."""
+    scan, responses = normalise(replace(phantom().scan, mask=ball())), phantom().responses
+    vertices = vertex_directions(2)
     model = Deconvolver(network().config).eval()
     field = deconvolve(model, scan, responses, degree=DEGREE, core=8, halo=4)
     estimate = estimate_scan(scan, responses, vertices)[:, 1].astype(float)

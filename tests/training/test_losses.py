@@ -9,18 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shd.graphs.hemisphere import vertex_directions
-from shd.models.deconvolver import TissueFractions
-from shd.signal.forward_model import forward_model
-from shd.simulation.protocols import CLINICAL, RESEARCH, protocol_gradients
-from shd.simulation.tissues import tissue_responses
-from shd.sphere.harmonics import coefficient_count, even_harmonics
+from shd.scans.neighbourhood import neighbourhood
+from shd.scans.normalisation import NormalisedScan
+from shd.simulation.protocols import CLINICAL, protocol_gradients
 from shd.training.losses.negativity import negativity
-from shd.training.losses.objective import LossWeights, Objective
 from shd.training.losses.reconstruction import reconstruction
 from shd.training.losses.sparsity import CAUCHY_VARIANCE, cauchy_sparsity
+from shd.training.losses.support import beside, structured_sparsity, unlikeness
 from shd.training.losses.variation import total_variation
 
+FACES = [step * side for step in np.eye(3, dtype=int) for side in (-1, 1)]
 shapes = st.tuples(st.integers(1, 2), *[st.integers(1, 4)] * 3)
 
 
@@ -120,6 +118,88 @@ def test_variation_of_an_empty_mask_and_of_one_voxel_is_zero():
     assert float(total_variation(values(6, 1, 1, 1, 1), torch.ones(1, 1, 1, 1).double())) == 0
 
 
+def looped_mean(field, mask, place):
+    """The mean over the six neighbours of a place (batch, x, y, z); the place stands for one outside."""
+    total = np.zeros(len(field))
+    for step in FACES:
+        other = (place[0], *(np.array(place[1:]) + step))
+        within = all(0 <= i < n for i, n in zip(other[1:], mask.shape[1:], strict=True)) and mask[other] > 0
+        total += field[(slice(None), *(other if within else place))].numpy()
+    return total / 6
+
+
+@settings(deadline=None, max_examples=40)
+@given(shape=shapes, seed=st.integers(0, 100))
+def test_the_mean_beside_equals_loops_and_does_not_see_what_lies_outside(shape, seed):
+    field, mask = values(6, *shape, seed=seed), ragged(shape, seed)
+    found = beside(field, mask)
+    for place in map(tuple, np.argwhere(mask.numpy() > 0)):
+        np.testing.assert_allclose(
+            found[(slice(None), *place)], looped_mean(field, mask, place), rtol=1e-12, atol=1e-12
+        )
+    disturbed = field + 100 * values(6, *shape, seed=seed + 1) * (1 - mask)
+    assert torch.equal(found[:, mask > 0], beside(disturbed, mask)[:, mask > 0])
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 5, 3), (1, 1, 1, 1), (1, 6, 1, 2)])
+def test_the_mean_beside_on_a_tile_is_the_neighbourhood_of_the_estimate(shape):
+    """Each of the batch is a scan of its own; the tile's edge is a border of the mask like any other."""
+    field, mask = values(7, *shape).abs(), ragged(shape)
+    mask[0, 0, 0, 0] = 1
+    found, gradients = beside(field, mask), protocol_gradients(CLINICAL)
+    for batch, inside in enumerate(mask.numpy() > 0):
+        rows, count = np.full(inside.shape, -1), int(inside.sum())
+        rows[inside] = np.arange(count)
+        ones = np.ones((count, 33), np.float32)
+        mean = neighbourhood(NormalisedScan(ones, ones[:, 0].copy(), rows, gradients, np.eye(4)))
+        own = field[:, batch][:, torch.from_numpy(inside)].T.contiguous()
+        torch.testing.assert_close(found[:, batch][:, torch.from_numpy(inside)].T, mean(own), rtol=1e-12, atol=1e-12)
+
+
+@settings(deadline=None, max_examples=25)
+@given(shape=shapes, seed=st.integers(0, 100))
+def test_unlikeness_is_half_the_energy_summed_over_pairs_of_neighbours(shape, seed):
+    """⟨m, m − N m⟩ over all voxels is a sixth of Σ‖m(x) − m(y)‖² over faces, each counted once."""
+    field, mask = values(5, *shape, seed=seed), ragged(shape, seed)
+    inside = mask > 0
+    count = int(inside.sum())
+    if not count:
+        return
+    total = 0.0
+    for place in map(tuple, np.argwhere(mask.numpy() > 0)):
+        for step in np.eye(3, dtype=int):
+            other = (place[0], *(np.array(place[1:]) + step))
+            if all(i < n for i, n in zip(other, mask.shape, strict=True)) and mask[other] > 0:
+                total += float((field[(slice(None), *place)] - field[(slice(None), *other)]).square().sum())
+    found = unlikeness(field[:, inside], beside(field, mask)[:, inside])
+    assert float(found) == pytest.approx(0.5 * total / 6 / count, rel=1e-9, abs=1e-12)
+
+
+def test_structured_sparsity_equals_loops():
+    state, around, spread = values(6, 4).abs(), values(6, 4, seed=1).abs(), values(6, 6, seed=2).abs()
+    total = 0.0
+    for voxel, u in product(range(4), range(6)):
+        p = sum(float(spread[u, v]) * float(around[v, voxel]) for v in range(6))
+        total += 0.3 * float(state[u, voxel]) / (p + 0.3)
+    assert float(structured_sparsity(state, around, spread, 0.3)) == pytest.approx(total / 4, rel=1e-12)
+
+
+def test_structured_sparsity_lifts_the_cost_of_what_neighbours_have():
+    """Alone a direction pays in full, with neighbours of ε half, and beside much more of it next to nothing."""
+    state, spread = torch.ones(1, 1), torch.eye(1)
+    costs = [float(structured_sparsity(state, torch.full((1, 1), p), spread, 0.03)) for p in (0.0, 0.03, 3.0)]
+    assert costs == pytest.approx([1, 0.5, 0.03 / 3.03], rel=1e-6)
+
+
+def test_structured_sparsity_has_no_gradient_through_the_neighbours():
+    state, around = values(6, 4).abs().requires_grad_(), values(6, 4, seed=1).abs().requires_grad_()
+    spread = values(6, 6, seed=2).abs()
+    found = structured_sparsity(state, around, spread, 0.3)
+    (slope, through) = torch.autograd.grad(found, (state, around), allow_unused=True)
+    assert through is None
+    torch.testing.assert_close(slope, (0.3 / (spread @ around + 0.3)).detach() / 4)
+
+
 def test_gradients():
     mask = ragged((1, 2, 3, 2))
     field = values(3, 1, 2, 3, 2).requires_grad_()
@@ -128,101 +208,8 @@ def test_gradients():
     assert torch.autograd.gradcheck(negativity, flat)
     assert torch.autograd.gradcheck(lambda f: cauchy_sparsity(f, variance=0.5), flat)
     assert torch.autograd.gradcheck(lambda p: reconstruction(p, values(5, 3)), flat)
-
-
-def objective(protocol=RESEARCH, degree=4, **weights):
-    gradients, vertices = protocol_gradients(protocol), vertex_directions(2)
-    model = forward_model(tissue_responses(np.array([s.bvalue for s in gradients.shells])), gradients, vertices)
-    weighted = torch.from_numpy(np.concatenate([shell.volumes for shell in gradients.weighted_shells]))
-    return Objective(model, vertices, weighted, LossWeights(**weights), degree), vertices
-
-
-def answers(grid=(1, 2, 3, 2), seed=0):
-    mask = ragged(grid, seed).float()
-    mask[0, 0, 0, 0] = 1
-    fractions = TissueFractions(
-        values(24, *grid, dtype=torch.float32).abs() * mask,
-        values(*grid, 2, seed=1, dtype=torch.float32).abs() * mask[..., None],
-    )
-    count = int(mask.sum())
-    signal = values(count, 126, seed=2, dtype=torch.float32).abs()
-    return fractions, signal, mask, torch.arange(count) % 3 != 0
-
-
-def test_the_whole_loss_is_the_weighted_sum_of_its_terms_on_the_scored_voxels():
-    whole, vertices = objective(negativity=0.3, sparsity=0.02, variation=0.1)
-    fractions, signal, mask, scored = answers()
-    terms = whole.terms(fractions, signal, mask, scored)
-    basis = torch.tensor(even_harmonics(vertices, 4), dtype=torch.float32)
-    inside = mask > 0
-    wm, isotropic = fractions.wm[:, inside][:, scored], fractions.isotropic[inside][scored]
-    expected = {
-        "data": (whole.predict(wm, isotropic) - signal[scored].T[6:]).square().mean(),
-        "negativity": (basis @ basis.T @ wm / 24).clamp(max=0).square().mean(),
-        "sparsity": cauchy_sparsity(wm / (4 * math.pi)),
-        "variation": total_variation(torch.einsum("vc,v...->c...", basis / 24, fractions.wm), mask),
-    }
-    assert set(terms) == {"loss", *expected}
-    for name, value in expected.items():
-        torch.testing.assert_close(terms[name], value, rtol=1e-5, atol=1e-8)
-    total = sum(w * terms[n] for n, w in (("data", 1), ("negativity", 0.3), ("sparsity", 0.02), ("variation", 0.1)))
-    torch.testing.assert_close(terms["loss"], total, rtol=1e-6, atol=0)
-
-
-def test_b0_volumes_do_not_count_towards_the_reconstruction():
-    whole, _ = objective(negativity=0.0, sparsity=0.0, variation=0.0)
-    fractions, signal, mask, scored = answers()
-    disturbed = signal.clone()
-    disturbed[:, protocol_gradients(RESEARCH).b0_volumes] += 10
-    first, second = (whole.terms(fractions, s, mask, scored)["loss"] for s in (signal, disturbed))
-    assert torch.equal(first, second)
-
-
-def test_held_out_voxels_have_no_influence():
-    whole, _ = objective(variation=0.0)
-    fractions, signal, mask, scored = answers()
-    disturbed = signal.clone()
-    disturbed[~scored] += 10
-    first, second = (whole.terms(fractions, s, mask, scored)["loss"] for s in (signal, disturbed))
-    assert torch.equal(first, second)
-
-
-@pytest.mark.parametrize("term", ["negativity", "sparsity", "variation"])
-def test_terms_with_weight_zero_are_absent(term):
-    whole, _ = objective(**{term: 0.0})
-    terms = whole.terms(*answers())
-    assert term not in terms
-    assert set(terms) == {"loss", "data", "negativity", "sparsity", "variation"} - {term}
-
-
-def test_the_true_fractions_have_no_reconstruction_error():
-    whole, _ = objective()
-    fractions, _, mask, scored = answers()
-    inside = mask > 0
-    predicted = whole.predict(fractions.wm[:, inside], fractions.isotropic[inside]).T
-    signal = torch.cat([torch.rand(len(predicted), 6), predicted], dim=1)  # b=0 volumes first
-    assert float(whole.terms(fractions, signal, mask, scored)["data"]) < 1e-12
-
-
-def test_one_shell_and_white_matter_alone():
-    gradients, vertices = protocol_gradients(CLINICAL), vertex_directions(2)
-    model = forward_model(tissue_responses(np.array([0.0, 1000.0]))[:1], gradients, vertices)
-    whole = Objective(model, vertices, torch.arange(3, 33), LossWeights(), 4)
-    wm = values(24, 1, 2, 2, 2, dtype=torch.float32).abs().requires_grad_()
-    terms = whole.terms(
-        TissueFractions(wm, torch.zeros(1, 2, 2, 2, 0)),
-        torch.rand(8, 33),
-        torch.ones(1, 2, 2, 2),
-        torch.ones(8, dtype=torch.bool),
-    )
-    terms["loss"].backward()
-    assert torch.isfinite(wm.grad).all() and wm.grad.any()
-
-
-def test_the_regularised_fodf_is_the_projection_onto_harmonics():
-    """Project then evaluate leaves a band-limited fODF as it is, to the quadrature error of the HEALPix grid."""
-    whole, vertices = objective()
-    assert whole.project.shape == (coefficient_count(4), 24)
-    smooth = torch.tensor(even_harmonics(vertices, 2)[:, 3:4], dtype=torch.float32)
-    again = whole.evaluate @ (4 * math.pi * whole.project @ smooth)
-    assert float((again - smooth).norm() / smooth.norm()) < 0.15
+    assert torch.autograd.gradcheck(lambda f: beside(f, mask), field)
+    around = values(5, 3, seed=3).requires_grad_()
+    assert torch.autograd.gradcheck(unlikeness, (flat, around))
+    fixed, spread = around.detach().abs(), values(5, 5).abs()
+    assert torch.autograd.gradcheck(lambda m: structured_sparsity(m, fixed, spread, 0.3), flat)

@@ -9,9 +9,12 @@ import torch
 
 from shd.errors import CheckpointError
 from shd.io.checkpoints import read_state, write_state
+from shd.models.deconvolver import TissueFractions
+from shd.scans.coherent_estimate import Coherence
 from shd.scans.normalisation import normalise
 from shd.simulation import crossing_phantom
 from shd.simulation.protocols import Protocol
+from shd.training.losses.objective import LossWeights
 from shd.training.settings import FitSettings
 from shd.training.subject import SubjectTraining
 
@@ -26,9 +29,12 @@ def phantom(seed=0):
     return crossing_phantom(60.0, shape=SHAPE, protocol=PROTOCOL, seed=seed)
 
 
-def training(settings=SETTINGS, seed=0, mask=None, responses=None):
+def training(settings=SETTINGS, seed=0, mask=None, responses=None, brightness=None):
     scan = phantom(seed).scan if mask is None else replace(phantom(seed).scan, mask=mask)
-    return SubjectTraining(normalise(scan), responses or phantom().responses, settings)
+    normalised = normalise(scan)
+    if brightness is not None:
+        normalised = replace(normalised, b0=normalised.b0 * brightness)
+    return SubjectTraining(normalised, responses or phantom().responses, settings)
 
 
 def weights(run):
@@ -112,7 +118,10 @@ def other_responses():
 OTHERS = {
     "seed": lambda: training(replace(SETTINGS, seed=1)),
     "budget": lambda: training(replace(SETTINGS, steps=11)),
+    "loss": lambda: training(replace(SETTINGS, weights=LossWeights(support=8.0))),
+    "estimate": lambda: training(replace(SETTINGS, coherence=Coherence(rounds=3))),
     "data": lambda: training(seed=1),
+    "brightness, which decides the noise": lambda: training(brightness=np.linspace(0.5, 2, 192, dtype=np.float32)),
     "mask": lambda: training(mask=np.arange(192).reshape(SHAPE) > 10),
     "responses": lambda: training(responses=other_responses()),
 }
@@ -170,9 +179,9 @@ def test_held_out_voxels_are_scored_when_validating_and_only_then():
     run = training(replace(SETTINGS, tile=8))  # one tile is the whole scan
     terms, scored = run.objective.terms, []
 
-    def record(fractions, signal, mask, chosen):
+    def record(fractions, signal, mask, chosen, noise):
         scored.append(chosen.numpy())
-        return terms(fractions, signal, mask, chosen)
+        return terms(fractions, signal, mask, chosen, noise)
 
     run.objective.terms = record
     run.step()
@@ -198,7 +207,45 @@ def test_masks_of_a_few_voxels_train(voxels, seed):
 def test_progress_of_the_first_estimate_is_told():
     counts = []
     SubjectTraining(normalise(phantom().scan), phantom().responses, SETTINGS, on_estimate=counts.append)
-    assert sum(counts) == np.prod(SHAPE)
+    assert sum(counts) == pytest.approx(np.prod(SHAPE)) and len(counts) > 5
+
+
+def whole_scan_terms(run, estimates, tissues=3):
+    """The loss terms of estimates as the answer, over every voxel of the scan."""
+    wm, others = (torch.from_numpy(part).float() for part in np.split(estimates, [estimates.shape[1] - tissues + 1], 1))
+    fractions = TissueFractions(wm.T.reshape(-1, 1, *SHAPE), others.reshape(1, *SHAPE, tissues - 1))
+    signal, noise = torch.from_numpy(run.scan.signal), torch.from_numpy(run.noise)
+    return run.objective.terms(fractions, signal, torch.ones(1, *SHAPE), torch.ones(len(signal), dtype=bool), noise)
+
+
+@pytest.mark.parametrize("tissues", [3, 1])
+def test_the_coherent_estimate_is_where_the_loss_is_low(tissues):
+    """Training begins near the minimum of what it minimises: the voxel's own estimate, and any scaled one, is worse."""
+    run = training(responses=phantom().responses[:tissues])
+    alone, coherent = run.estimates[:, 0].astype(np.float32), run.estimates[:, 1].astype(np.float32)
+    least = float(whole_scan_terms(run, coherent, tissues)["loss"])
+    others = {"alone": alone, "less": 0.9 * coherent, "more": 1.1 * coherent, "mixed": 0.5 * (alone + coherent)}
+    losses = {name: float(whole_scan_terms(run, other, tissues)["loss"]) for name, other in others.items()}
+    assert min(losses.values()) > least, (least, losses)
+
+
+def test_an_untrained_network_starts_with_the_loss_of_the_coherent_estimate():
+    run = training(replace(SETTINGS, tile=8))  # one tile is the whole scan
+    expected = whole_scan_terms(run, run.estimates[:, 1])
+    rows = np.arange(192).reshape(1, *SHAPE)
+    run.held_out[:] = False
+    found = run._terms(run.model, rows, held_out=False)
+    assert set(found) == {"loss", "data", "support", "likeness"}
+    for name, value in expected.items():
+        assert found[name].item() == pytest.approx(value.item(), rel=1e-5)
+
+
+def test_the_noise_that_the_loss_is_told_is_that_of_the_scan():
+    """In units of the voxel's b=0 signal: by it, what was measured lies one deviation from the truth."""
+    run, truth = training(), phantom()
+    clean = truth.noise_free.reshape(192, -1) / run.scan.b0[:, None]
+    residual = (run.scan.signal - clean)[run.scan.b0 > 0] / run.noise[:, None]
+    assert np.median(residual**2) / 0.4549 == pytest.approx(1, abs=0.15)  # the median of χ² of one degree
 
 
 def test_one_tissue():

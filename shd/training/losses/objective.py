@@ -40,6 +40,9 @@ class LossWeights:
 class Objective:
     """Loss of tissue fractions against the measured signal, on the voxels chosen.
 
+    All volumes are data, but b=0 where white matter is alone: one response cannot explain the b=0 signal of grey matter
+    or fluid, and the voxel's estimate leaves it out as well.
+
     forward: forward model of the scan. vertices: unit vectors of the network's finest sphere. weighted: indices of the
     diffusion-weighted volumes, whose noise floor is accounted for. degree: of the regularised fODF. pull: of noise of
     deviation 1 on a direction (`noise_pull`). coherence: the shape of the structured sparsity.
@@ -55,10 +58,12 @@ class Objective:
         pull: float = 0.0,
         coherence: Coherence = Coherence(),  # frozen
     ) -> None:
-        self.predict, self.weights, self.pull, self.coherence = forward, weights, pull, coherence
+        self.weights, self.pull, self.coherence = weights, pull, coherence
         device = forward.wm.device
-        self.floor = torch.zeros(len(forward.wm), 1, device=device)
-        self.floor[weighted] = float(coherence.noise_floor)
+        floor = torch.zeros(len(forward.wm), 1, device=device)
+        floor[weighted] = float(coherence.noise_floor)
+        self.volumes = torch.arange(len(floor), device=device) if forward.isotropic.shape[1] else weighted
+        self.predict, self.floor = forward.at(self.volumes), floor[self.volumes]
         self.root = len(vertices) ** 0.5
         basis = torch.from_numpy(even_harmonics(vertices, degree).astype(np.float32)).to(device)
         self.evaluate = basis
@@ -85,7 +90,7 @@ class Objective:
         wm = field.index_select(1, chosen)
         isotropic = fractions.isotropic.flatten(0, 3).index_select(0, chosen)
         noise = noise[scored]
-        predicted, measured = self.predict(wm, isotropic), signal[scored].T
+        predicted, measured = self.predict(wm, isotropic), signal[scored][:, self.volumes].T
         with torch.no_grad():  # what magnitude noise adds to the mean is taken off the measured signal
             measured = measured - self.floor * rician_bias(predicted.clamp(min=0), noise)
         terms = {"data": reconstruction(predicted / noise, measured / noise)}
@@ -111,7 +116,7 @@ class Objective:
             return 0.0
         around = beside(field, mask).flatten(1).index_select(1, chosen) / self.root
         state = field.flatten(1).index_select(1, chosen) / self.root
-        # ½‖Am − s‖² is σ²/2 times the data term, and both weights are multiples of pull·σ
+        # ½‖Am − s‖² is σ²/2 times the data term (but for the b=0 volumes), and both weights are multiples of pull·σ
         per_noise = 2 * self.pull / noise
         total: Tensor | float = 0.0
         if self.weights.support:
