@@ -135,3 +135,14 @@ def test_in_half_precision_the_estimate_keeps_its_own():
         wm = EquivariantHead(CHANNELS)(x[..., :CHANNELS], x[..., CHANNELS])
         isotropic = InvariantHead(CHANNELS, 2)(x[..., :CHANNELS].bfloat16(), x[0, ..., CHANNELS:])
     assert torch.equal(wm, x[..., CHANNELS]) and torch.equal(isotropic, x[0, ..., CHANNELS:])
+
+
+def test_in_half_precision_only_the_correction_is_rounded():
+    x = packed(torch.float32, 1)
+    module = head(lambda: EquivariantHead(CHANNELS), torch.float32)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        c, found = module.linear(x[..., :CHANNELS])[..., 0], module(x[..., :CHANNELS], x[..., CHANNELS])
+    assert c.dtype == torch.bfloat16 and found.dtype == torch.float32
+    factor = c.double().exp()
+    expected = x[..., CHANNELS] * factor + FLOOR * (factor - 1).clamp(min=0)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
