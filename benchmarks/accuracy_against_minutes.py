@@ -1,6 +1,6 @@
 """Accuracy on the crossing phantom against minutes of training, beside deconvolution without training.
 
-    python -m benchmarks.accuracy_against_minutes --out docs/images/accuracy_against_minutes.png
+    python -m benchmarks.accuracy_against_minutes --out accuracy_against_minutes.png
 
 0 minutes is the untrained network, which answers with the first estimate. Columns as in benchmarks.crossing: over
 voxels with two fibres, and over all white matter; medians over the seeds.
@@ -133,7 +133,7 @@ def main(options: Sequence[str] = ()) -> None:
     parser.add_argument("--thresholds", type=float, nargs="+", default=[0.1, 0.2])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--snr", type=float, default=20.0)
-    parser.add_argument("--out", type=Path, default=Path("docs/images/accuracy_against_minutes.png"))
+    parser.add_argument("--out", type=Path, default=Path("accuracy_against_minutes.png"))
     arguments = parser.parse_args(options)
     tables = {}
     for angle in arguments.angles:
