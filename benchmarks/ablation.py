@@ -46,7 +46,7 @@ VARIANTS = (
     Variant("no continuity", Coherence(continuity=0.0)),
     Variant("no noise floor", Coherence(noise_floor=False)),
     Variant("no spread over directions", Coherence(spread_degrees=1.0)),
-    Variant("24 rounds", Coherence(rounds=24)),
+    Variant("12 rounds", Coherence(rounds=12)),
     Variant("degree 8", degree=8),
 )
 

@@ -57,7 +57,7 @@ class Coherence:
     sparsity: float = 16.0
     support: float = 0.03
     spread_degrees: float = 8.0
-    rounds: int = 12
+    rounds: int = 24
     steps: int = 6
     noise_floor: bool = True
 
