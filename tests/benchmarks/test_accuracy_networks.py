@@ -14,6 +14,7 @@ from shd.fitting.budget import default_settings
 from shd.fitting.fit import fit
 from shd.graphs.hemisphere import symmetry_permutations
 from shd.models.deconvolver import Deconvolver
+from shd.scans.coherent_estimate import Coherence
 from shd.scans.normalisation import normalise
 from shd.simulation import crossing_phantom
 from shd.simulation.protocols import Protocol
@@ -58,16 +59,26 @@ def network(name):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_learns(name):
-    """The loss of what it trains on falls; one tile is the whole scan, so the losses compare."""
+    """The loss of what it trains on falls; one tile is the whole scan, so the losses compare.
+
+    From voxels' own estimates: the coherent one is so near the least loss that little is left to learn.
+    """
     settings = FitSettings(
-        steps=14, width=4, tile=4, threads=1, device="cpu", engine=NETWORKS[name].engine, learning_rate=2e-2
+        steps=40,
+        width=4,
+        tile=4,
+        threads=1,
+        device="cpu",
+        engine=NETWORKS[name].engine,
+        learning_rate=2e-3,
+        coherence=Coherence(rounds=0),
     )
     run = SubjectTraining(
         normalise(phantom().scan), phantom().responses, settings, build=maker(NETWORKS[name], phantom().scan)
     )
-    losses = [run.step()["loss"] for _ in range(14)]
+    losses = [run.step()["loss"] for _ in range(40)]
     assert np.isfinite(losses).all()
-    # the first is that of the first estimate, the same for all, and near what can be had
+    # the first is that of the first estimate, the same for all
     assert losses[-1] < 0.99 * losses[0]
 
 

@@ -158,11 +158,12 @@ def test_the_untrained_network_is_the_one_to_beat():
 
 
 def test_training_lowers_the_loss():
-    run = training(replace(SETTINGS, steps=15))
+    """From voxels' own estimates: the coherent one is so near the least loss that little is left to learn."""
+    run = training(replace(SETTINGS, steps=40, learning_rate=2e-3, coherence=Coherence(rounds=0)))
     start = run.validate()
-    for _ in range(15):
+    for _ in range(40):
         run.step()
-    assert run.validate() < start
+    assert run.validate() < 0.99 * start
 
 
 def test_progress_follows_the_budget():
