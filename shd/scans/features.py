@@ -1,7 +1,7 @@
-"""Spherical features of a voxel, on the vertices of the hemisphere: a first estimate of its tissues, and its signal.
+"""Spherical features of a voxel, on the vertices of the hemisphere: estimates of its tissues, and its signal.
 
-The published network takes the signal of each shell alone. The first estimate beside it is what the network refines, so
-training begins where voxel-wise deconvolution ends.
+The published network takes the signal of each shell alone. Of the two estimates beside it, the voxel's own and the
+coherent one, the network refines the latter.
 """
 
 from dataclasses import dataclass

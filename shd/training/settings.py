@@ -26,7 +26,7 @@ class FitSettings:
     mask's voxels that never enter the data term and choose the best weights. bfloat16: matrix products in bfloat16
     when training; quicker for wide networks, but less exact (docs/benchmarks.md). engine: one of
     `shd.engines.ENGINES`. recompute: activations are computed again in the backward pass instead of kept: a quarter
-    less memory for large tiles.
+    less memory for large tiles. coherence: how the estimate that is corrected hears neighbours.
     """
 
     minutes: float | None = None
