@@ -12,7 +12,7 @@ from shd.scans.normalisation import normalise
 from shd.scans.scan import Scan
 from shd.signal.forward_model import forward_model
 from shd.signal.response import Response
-from shd.sphere.harmonics import coefficient_degrees, even_harmonics
+from shd.sphere.harmonics import even_harmonics, gaussian_factors
 
 __all__ = ["ITERATIONS", "richardson_lucy"]
 
@@ -53,9 +53,8 @@ def richardson_lucy(
         data, kernel, scan.mask, n_iter=iterations, recon_type="smf", n_coils=1, R=1, use_tv=variation
     )[scan.mask]
     amounts = fractions * prepared.b0[:, None]
-    order = coefficient_degrees(degree)
-    smoothing = np.exp(-0.5 * np.radians(smoothing_degrees) ** 2 * order * (order + 1))
-    wm = np.zeros((*scan.mask.shape, len(order)), dtype=np.float32)
+    smoothing = gaussian_factors(degree, smoothing_degrees)
+    wm = np.zeros((*scan.mask.shape, len(smoothing)), dtype=np.float32)
     wm[scan.mask] = amounts[:, :-2] / per_unit["wm"] @ even_harmonics(vertices, degree) * smoothing
     isotropic = {}
     for column, tissue in ((-2, "gm"), (-1, "csf")):

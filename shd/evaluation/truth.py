@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from shd.simulation.phantoms import Phantom
-from shd.sphere.harmonics import coefficient_count, coefficient_degrees, degree_of_count
+from shd.sphere.harmonics import coefficient_count, degree_of_count, gaussian_factors
 
 __all__ = ["Truth"]
 
@@ -61,6 +61,5 @@ class Truth:
         direction into a Gaussian of width σ = `smoothing_degrees`. Basis, axes and units are those of `fods`.
         """
         degree = min(degree, degree_of_count(self.fods.shape[-1]))
-        order = coefficient_degrees(degree)
-        smoothing = np.exp(-0.5 * np.radians(smoothing_degrees) ** 2 * order * (order + 1))
+        smoothing = gaussian_factors(degree, smoothing_degrees)
         return self.fods[..., : coefficient_count(degree)] * smoothing.astype(self.fods.dtype)

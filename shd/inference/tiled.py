@@ -27,7 +27,7 @@ from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import Tile, covering_tiles, mask_spans, tile_rows
 from shd.signal.forward_model import forward_model
 from shd.signal.response import Response
-from shd.sphere.harmonics import coefficient_count, coefficient_degrees, even_harmonics
+from shd.sphere.harmonics import coefficient_count, even_harmonics, gaussian_factors
 
 __all__ = ["HALO", "deconvolve"]
 
@@ -102,9 +102,8 @@ def _harmonics_of_pixels(
     vertices: Float[np.ndarray, "vertex 3"], degree: int
 ) -> Float[np.ndarray, "vertex coeff"]:
     """Return the harmonics of one unit at each vertex: a Gaussian, narrower than its pixel."""
-    order = coefficient_degrees(degree)
-    smoothing = np.exp(-0.5 * np.radians(_PIXEL_DEGREES) ** 2 * order * (order + 1))
-    return (even_harmonics(vertices, degree) * smoothing / len(vertices)).astype(np.float32)
+    harmonics = even_harmonics(vertices, degree) * gaussian_factors(degree, _PIXEL_DEGREES)
+    return (harmonics / len(vertices)).astype(np.float32)
 
 
 def _box_and_window(

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from shd.simulation.phantoms import Phantom
-from shd.sphere.harmonics import coefficient_count, coefficient_degrees, degree_of_count
+from shd.sphere.harmonics import coefficient_count, degree_of_count, gaussian_factors
 
 __all__ = ["true_fods"]
 
@@ -23,6 +23,5 @@ def true_fods(
     highest = degree_of_count(phantom.fods.shape[-1])
     if degree > highest:
         raise ValueError(f"degree {degree}: the phantom's fODFs are known to degree {highest}")
-    order = coefficient_degrees(degree)
-    smoothing = np.exp(-0.5 * np.radians(smoothing_degrees) ** 2 * order * (order + 1))
+    smoothing = gaussian_factors(degree, smoothing_degrees)
     return phantom.fods[..., : coefficient_count(degree)].astype(np.float64) * smoothing

@@ -13,6 +13,7 @@ __all__ = [
     "coefficient_degrees",
     "degree_of_count",
     "even_harmonics",
+    "gaussian_factors",
     "harmonic_fit_matrix",
     "highest_degree_for",
     "zonal_factors",
@@ -45,6 +46,12 @@ def highest_degree_for(directions: int, limit: int) -> int:
 def coefficient_degrees(degree: int) -> Int[np.ndarray, " coeff"]:
     """Return the degree l of each coefficient of an expansion up to `degree`."""
     return np.concatenate([np.full(2 * l + 1, l) for l in range(0, degree + 1, 2)])
+
+
+def gaussian_factors(degree: int, width_degrees: float) -> Float[np.ndarray, " coeff"]:
+    """Return exp(−σ²l(l+1)/2) of each coefficient up to `degree`: they spread a direction to a Gaussian of width σ."""
+    order = coefficient_degrees(degree)
+    return np.exp(-0.5 * np.radians(width_degrees) ** 2 * order * (order + 1))
 
 
 def even_harmonics(directions: Float[np.ndarray, "direction 3"], degree: int) -> Float[np.ndarray, "direction coeff"]:
