@@ -47,8 +47,8 @@ SETS = {
         ("small-tangle",), ("research",), (20.0,), 1, Budget(minutes=1.0),
     ),
     "full": Selection(
-        (*(key for key, method in METHODS.items() if not method.trained and key != "dipy-msmt-12"), *_TRAINED),
-        ("tangle", "isbi"), tuple(PROTOCOLS), (10.0, 20.0, 30.0), 3, Budget(minutes=5.0),
+        (*(key for key, method in METHODS.items() if method.rival and key != "dipy-msmt-12"), *_TRAINED),
+        ("tangle", "isbi"), ("research", "hardi", "clinical"), (10.0, 20.0, 30.0), 3, Budget(minutes=5.0),
     ),
 }  # fmt: skip
 

@@ -75,7 +75,7 @@ def measure_method(method: Method, phantom: Phantom, budget: Budget) -> tuple[di
     """Return a method's scores on a phantom, with the exact responses, and the seconds it took."""
     scan = white_matter_scan(phantom) if method.voxelwise else phantom.scan
     # networks and their estimate make use of every tissue; least squares without a prior cannot tell more than shells
-    responses = phantom.responses if method.trained else separable(phantom.responses, scan.gradients)
+    responses = separable(phantom.responses, scan.gradients) if method.rival else phantom.responses
     started = time.perf_counter()
     fod = method.run(scan, responses, budget)
     seconds = time.perf_counter() - started

@@ -10,7 +10,7 @@ from shd.simulation.families import family_geometry
 from shd.simulation.phantoms import measured
 from shd.simulation.protocols import CLINICAL, HARDI, RESEARCH, Protocol
 
-__all__ = ["PHANTOMS", "PROTOCOLS", "Family", "Problem", "white_matter_scan"]
+__all__ = ["PHANTOMS", "PROTOCOLS", "RANGE", "Family", "Problem", "white_matter_scan"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,23 @@ PHANTOMS = {
 in the ISBI 2013 challenge in a ball of 100 mm, voxels of 2 mm; "small-isbi": of 4 mm.
 """
 
-PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in (RESEARCH, HARDI, CLINICAL)}
+RANGE = (
+    Protocol("6@1000", 1, ((1000.0, 6),)),
+    Protocol("12@1000", 2, ((1000.0, 12),)),
+    Protocol("12@3000", 2, ((3000.0, 12),)),
+    Protocol("20@2000", 2, ((2000.0, 20),)),
+    Protocol("30@700", 3, ((700.0, 30),)),
+    CLINICAL,
+    Protocol("30@1000-2500", 3, ((1000.0, 15), (2500.0, 15))),
+    Protocol("60@1000-2500", 4, ((1000.0, 30), (2500.0, 30))),
+    HARDI,
+    RESEARCH,
+    Protocol("120@700-5000", 8, ((700.0, 16), (1500.0, 24), (3000.0, 32), (5000.0, 48))),
+    Protocol("288@1000-3000", 18, ((1000.0, 96), (2000.0, 96), (3000.0, 96))),
+)
+"""What one network meets: one to four shells, 6 to 288 directions, b from 700 to 5000; by number of directions."""
+
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in (RESEARCH, HARDI, CLINICAL, *RANGE)}
 
 _WORTH_FITTING = 0.4  # of white matter: what is scored has more than half, and a voxelwise method needs no others
 

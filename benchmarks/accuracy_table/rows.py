@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.accuracy_table.cells import CEILING, Cell
 from benchmarks.deconvolvers.methods import METHODS, OURS
 
-__all__ = ["LEAST_GAP", "Gap", "Row", "Setting", "gaps_closed", "rows_by_setting"]
+__all__ = ["LEAST_GAP", "Gap", "Row", "Setting", "gap_closed", "gaps_closed", "rows_by_setting"]
 
 LEAST_GAP = {"f1": 0.005, "error": 0.1, "best_f1": 0.005, "best_error": 0.1}
 """Rivals closer to the ceiling leave no gap to close a share of: scores differ by that much from seed to seed."""
@@ -85,18 +85,25 @@ def gaps_closed(rows: Sequence[Row], *, trained_rivals: bool) -> list[Gap]:
     rivals = [
         row
         for key, row in by_key.items()
-        if key not in (CEILING, OURS) and (trained_rivals or not METHODS[key].trained)
+        if key not in (CEILING, OURS) and (METHODS[key].rival or (trained_rivals and METHODS[key].trained))
     ]
     if CEILING not in by_key or OURS not in by_key or not rivals:
         return []
-    gaps = []
-    for score, least in LEAST_GAP.items():
-        better = max if score.endswith("f1") else min
-        best = better(rivals, key=lambda row: row.scores[score])
-        top, mine = by_key[CEILING].scores[score], by_key[OURS].scores[score]
-        rival = best.scores[score]
-        way = top - rival if better is max else rival - top
-        gained = mine - rival if better is max else rival - mine
-        share = gained / way if way >= least else float("nan")
-        gaps.append(Gap(score, top, best.method, rival, mine, share))
-    return gaps
+    values = {row.method: row.scores for row in rivals}
+    return [gap_closed(score, by_key[CEILING].scores, values, by_key[OURS].scores) for score in LEAST_GAP]
+
+
+def gap_closed(
+    score: str,
+    ceiling: Mapping[str, float],
+    rivals: Mapping[str, Mapping[str, float]],
+    ours: Mapping[str, float],
+) -> Gap:
+    """Return the gap closed in one score of `LEAST_GAP`, against the rival that is best in it. rivals: by key."""
+    better = max if score.endswith("f1") else min
+    rival = better(rivals, key=lambda key: rivals[key][score])
+    top, theirs, mine = ceiling[score], rivals[rival][score], ours[score]
+    way = top - theirs if better is max else theirs - top
+    gained = mine - theirs if better is max else theirs - mine
+    share = gained / way if way >= LEAST_GAP[score] else float("nan")
+    return Gap(score, top, rival, theirs, mine, share)

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.deconvolvers.mrtrix import mrtrix_installed, multi_tissue_deconvolution, single_shell_deconvolution
 from benchmarks.deconvolvers.multi_tissue import convex_solver_installed, dipy_multi_tissue_deconvolution
+from benchmarks.deconvolvers.pretrained import ESTIMATE, PACKAGED, answer, missing_model
 from benchmarks.deconvolvers.richardson_lucy import richardson_lucy
 from benchmarks.deconvolvers.training import PUBLISHED, PUBLISHED_TV, Budget, train_and_deconvolve
 from shd.errors import ShdError
@@ -15,7 +17,7 @@ from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 from shd.training.losses.objective import LossWeights
 
-__all__ = ["METHODS", "OURS", "Method", "MethodError", "chosen_methods", "network_of", "separable"]
+__all__ = ["METHODS", "OURS", "Method", "MethodError", "applied", "chosen_methods", "network_of", "separable"]
 
 OURS = "shd-fit"
 """The key of what `shd fit` does."""
@@ -32,17 +34,24 @@ class Method:
     """A row of the tables.
 
     run: takes a scan, its responses (white matter first) and a budget, which only trained methods look at. trained:
-    whether it does. voxelwise: whether a voxel's answer depends on no other's, so that a smaller mask only saves time.
-    missing: why it cannot run on this machine, None where it can. minutes: about how long it takes on the phantom
-    "tangle" on two cores, beside its training: for saying beforehand how long a table takes.
+    whether it does. own: whether it is of this package and looks at no budget. voxelwise: whether a voxel's answer
+    depends on no other's, so that a smaller mask only saves time. missing: why it cannot run on this machine, None
+    where it can. minutes: about how long it takes on the phantom "tangle" on two cores, beside its training: for saying
+    beforehand how long a table takes.
     """
 
     name: str
     run: Run
     trained: bool = False
+    own: bool = False
     voxelwise: bool = False
     missing: Callable[[], str | None] = lambda: None
     minutes: float = 0.1
+
+    @property
+    def rival(self) -> bool:
+        """Whether it is of others, and no network: those get as many tissues as have unique amounts."""
+        return not (self.trained or self.own)
 
 
 def separable(responses: tuple[Response, ...], gradients: Gradients) -> tuple[Response, ...]:
@@ -130,7 +139,20 @@ def _trained() -> dict[str, Method]:
     return methods | {OURS: Method("shd (ours)", _network("shd", None), trained=True, minutes=0.5)}
 
 
-METHODS: dict[str, Method] = _classical() | _trained()
+def _own() -> dict[str, Method]:
+    """Return what needs no training on the scan: the estimate, and the packaged networks."""
+    return {f"shd-{model}": applied(model) for model in (ESTIMATE, *PACKAGED)}
+
+
+def applied(model: str) -> Method:
+    """Return what `shd infer` does with a network: `ESTIMATE`, the name of a packaged one, or a path."""
+    name = "shd, estimate alone" if model == ESTIMATE else f"shd infer, {Path(model).stem}"
+    return Method(
+        name, lambda scan, responses, _: answer(model, scan, responses), own=True, missing=lambda: missing_model(model)
+    )
+
+
+METHODS: dict[str, Method] = _classical() | _own() | _trained()
 """Every method, in the order of the tables."""
 
 

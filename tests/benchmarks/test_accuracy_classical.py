@@ -24,7 +24,7 @@ from shd.sphere.harmonics import even_harmonics
 from tests.support.affines import AFFINES
 
 AXIS = np.array([0.6, -0.48, 0.64])
-CLASSICAL = [key for key, method in METHODS.items() if not method.trained]
+CLASSICAL = [key for key, method in METHODS.items() if method.rival]
 
 
 def runnable(key):
