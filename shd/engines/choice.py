@@ -10,6 +10,7 @@ from shd.engines.compiled.engine import RADII, CompiledEngine
 from shd.engines.compiled.library import DTYPES
 from shd.engines.eigenbasis import EigenbasisEngine
 from shd.engines.engine import Engine
+from shd.engines.fused import why_not_fused
 from shd.engines.reference import ReferenceEngine
 from shd.errors import ResourceError
 
@@ -58,6 +59,9 @@ def describe_engine(name: str, device: str, radii: int = 4) -> str:
     """
     if name != "auto":
         return name
+    if device.startswith("cuda") and torch.cuda.is_available():
+        reason = why_not_fused(torch.device(device))
+        return "torch" if reason is None else f"torch; {reason}"
     if not device.startswith("cpu") or radii not in RADII:
         return "torch"
     engine = compiled_engine()

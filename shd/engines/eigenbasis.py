@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from shd.engines import fused
 from shd.engines.neighbourhood import kernel_side, neighbour_spread, neighbour_sums, on_grid, pool_voxels
 from shd.engines.statistics import Statistics, measured
 from shd.graphs.hierarchy import Level
@@ -124,8 +125,30 @@ def _blocks_pay(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.shape[0] >= 96
 
 
+def _mixed(x: Tensor, spectral: Float[Tensor, "vertex radius channel_in channel_out"]) -> Tensor:
+    """Return Σ_r S_r x_λ W_λ[r] for every eigenvalue λ.
+
+    The sums are taken on whichever side of the mixing has fewer channels: they commute with it.
+    """
+    vertices, radii, inputs, outputs = spectral.shape
+    size, fuse = kernel_side(radii), radii == fused.RADII and fused.fusible(x)
+    if inputs <= outputs:
+        gathered = fused.summed_neighbours(x) if fuse else torch.cat(neighbour_sums(x, size), dim=-1)
+        z = torch.bmm(gathered.reshape(vertices, -1, radii * inputs), spectral.reshape(vertices, -1, outputs))
+        return z.reshape(*x.shape[:-1], outputs)
+    flat = x.reshape(vertices, -1, inputs)
+    if fuse:
+        products = torch.bmm(flat, spectral.transpose(1, 2).reshape(vertices, inputs, -1))
+        return fused.spread_neighbours(products.reshape(*x.shape[:-1], radii * outputs))
+    parts = (torch.bmm(flat, spectral[:, radius]) for radius in range(radii))
+    return neighbour_spread(tuple(part.reshape(*x.shape[:-1], outputs) for part in parts), size)
+
+
 class EigenbasisEngine:
-    """A field's representation is its coefficients in the eigenbasis, block by block."""
+    """A field's representation is its coefficients in the eigenbasis, block by block.
+
+    On a GPU the passes over memory that are not matrix products are those of `fused`, where these run.
+    """
 
     name = "torch"
 
@@ -150,24 +173,12 @@ class EigenbasisEngine:
     def mix(
         self, sources: Sequence[Tensor], level: Level, weight: Tensor, mask: Tensor, statistics: str | None
     ) -> tuple[Tensor, Statistics | None]:
-        """Multiply each eigenvalue's neighbour sums by its one matrix; see `Engine.mix`.
-
-        The sums are taken on whichever side of the mixing has fewer channels: they commute with it.
-        """
+        """Multiply each eigenvalue's neighbour sums by its one matrix; see `Engine.mix`."""
         x = on_grid(sources, mask)
-        order, radii, inputs, outputs = weight.shape
-        vertices, grid = x.shape[0], x.shape[1:-1]
+        order, vertices = len(weight), len(x)
         polynomials = _polynomials(level, order, x.device, weight.dtype)
-        spectral = (polynomials @ weight.reshape(order, -1)).reshape(vertices, radii, inputs, outputs).to(x.dtype)
-        size = kernel_side(radii)
-        if inputs <= outputs:
-            gathered = torch.cat(neighbour_sums(x, size), dim=-1).reshape(vertices, -1, radii * inputs)
-            z = torch.bmm(gathered, spectral.reshape(vertices, radii * inputs, outputs))
-            z = z.reshape(vertices, *grid, outputs)
-        else:
-            flat = x.reshape(vertices, -1, inputs)
-            products = (torch.bmm(flat, spectral[:, radius]) for radius in range(radii))
-            z = neighbour_spread(tuple(p.reshape(vertices, *grid, outputs) for p in products), size)
+        spectral = (polynomials @ weight.reshape(order, -1)).reshape(vertices, *weight.shape[1:]).to(x.dtype)
+        z = _mixed(x, spectral)
         if statistics is None:
             return z, None
         modes = _basis(level, x.device, x.dtype).modes
@@ -184,6 +195,8 @@ class EigenbasisEngine:
         y = found.reshape(z.shape)
         if scale is None or shift is None:
             return y
+        if fused.fusible(y):
+            return fused.activated(y, scale, shift)
         return torch.relu(torch.addcmul(shift.to(y.dtype), y, scale.to(y.dtype)))
 
 

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from shd.engines import fused
+
 __all__ = ["Statistics", "measured"]
 
 
@@ -35,11 +37,18 @@ def measured(
     modes: the functions' sums over the vertices. Sums of squares are the same in every orthonormal basis (Parseval).
     The sums are in single precision at least.
     """
+    power, total = _column_sums(z, modes, channels)
+    if total is None:
+        return Statistics(vertices, power.sum(-1), None, None)
+    inside, grid = mask.to(power.dtype), (0, 1, 2, 3)
+    return Statistics(vertices, power.sum(-1), (power * inside).sum(grid), (total * inside).sum(grid))
+
+
+def _column_sums(z: Tensor, modes: Tensor, totals: bool) -> tuple[Tensor, Tensor | None]:
+    """Return Σ z² and, if asked for, Σ mode·z over the rows."""
+    if fused.fusible(z):
+        power, total = fused.column_sums(z, modes)
+        return power, total if totals else None
     wide = torch.promote_types(z.dtype, torch.float32)
     power = z.to(wide).square().sum(0)
-    if not channels:
-        return Statistics(vertices, power.sum(-1), None, None)
-    inside = mask.to(wide)
-    total = torch.tensordot(modes.to(wide), z.to(wide), dims=([0], [0]))
-    grid = (0, 1, 2, 3)
-    return Statistics(vertices, power.sum(-1), (power * inside).sum(grid), (total * inside).sum(grid))
+    return power, torch.tensordot(modes.to(wide), z.to(wide), dims=([0], [0])) if totals else None
