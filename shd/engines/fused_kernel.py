@@ -17,13 +17,13 @@ __all__ = [
 
 @triton.jit
 @no_type_check
-def _at(source, offsets, inside):  # type: ignore[no-untyped-def]
+def _at(source, offsets, inside):
     return tl.load(source + offsets, mask=inside, other=0.0).to(tl.float32)
 
 
 @triton.jit
 @no_type_check
-def _beside(source, at, row, step, down, up, back, on):  # type: ignore[no-untyped-def]
+def _beside(source, at, row, step, down, up, back, on):
     """Sum over the four voxels of the plane that share a face; down, up, back, on: where there is one on that side."""
     rows = _at(source, at - row, down) + _at(source, at + row, up)
     return rows + (_at(source, at - step, back) + _at(source, at + step, on))
@@ -31,7 +31,7 @@ def _beside(source, at, row, step, down, up, back, on):  # type: ignore[no-untyp
 
 @triton.jit
 @no_type_check
-def _across(source, at, row, step, down, up, back, on):  # type: ignore[no-untyped-def]
+def _across(source, at, row, step, down, up, back, on):
     """Sum over the four voxels of the plane that share an edge."""
     below = _at(source, at - row - step, down & back) + _at(source, at - row + step, down & on)
     return below + (_at(source, at + row - step, up & back) + _at(source, at + row + step, up & on))
@@ -39,7 +39,7 @@ def _across(source, at, row, step, down, up, back, on):  # type: ignore[no-untyp
 
 @triton.jit
 @no_type_check
-def _plane_sums(source, at, row, step, here, down, up, back, on, valid):  # type: ignore[no-untyped-def]
+def _plane_sums(source, at, row, step, here, down, up, back, on, valid):
     """Return a plane's own values and its sums over faces and edges; zero where it is not `valid`."""
     down, up, back, on = down & valid, up & valid, back & valid, on & valid
     face = _beside(source, at, row, step, down, up, back, on)
@@ -50,7 +50,7 @@ def _plane_sums(source, at, row, step, here, down, up, back, on, valid):  # type
 @no_type_check
 def neighbour_sums_kernel(
     source, target, nx, ny, nz, tiles, parts, channels: tl.constexpr, steps: tl.constexpr, block: tl.constexpr
-):  # type: ignore[no-untyped-def]
+):
     """Write for each voxel the sums over 1, 6, 12 and 8 voxels at the four distances, channels of one after the other.
 
     A program takes `block` numbers of a plane (y, z, channel) and walks along x over `steps` planes. Of the planes
@@ -89,7 +89,7 @@ def neighbour_sums_kernel(
 
 @triton.jit
 @no_type_check
-def _plane_shares(source, at, row, step, channels: tl.constexpr, here, down, up, back, on, valid):  # type: ignore[no-untyped-def]
+def _plane_shares(source, at, row, step, channels: tl.constexpr, here, down, up, back, on, valid):
     """Return what a plane of the four fields gives to itself and to each plane beside it."""
     here, down, up, back, on = here & valid, down & valid, up & valid, back & valid, on & valid
     kept = _at(source, at, here)
@@ -105,7 +105,7 @@ def _plane_shares(source, at, row, step, channels: tl.constexpr, here, down, up,
 @no_type_check
 def neighbour_spread_kernel(
     source, target, nx, ny, nz, tiles, parts, channels: tl.constexpr, steps: tl.constexpr, block: tl.constexpr
-):  # type: ignore[no-untyped-def]
+):
     """Write the adjoint: of four fields, channels one after the other, the sum of each over the voxels at its distance.
 
     A program walks as that of `neighbour_sums_kernel` does.
@@ -138,7 +138,7 @@ def neighbour_spread_kernel(
 
 @triton.jit
 @no_type_check
-def activation_kernel(field, scale, shift, target, rows, columns, tiles, steps: tl.constexpr, block: tl.constexpr):  # type: ignore[no-untyped-def]
+def activation_kernel(field, scale, shift, target, rows, columns, tiles, steps: tl.constexpr, block: tl.constexpr):
     """Write max(scale·field + shift, 0), scale and shift having one row; not a number stays what it is."""
     program = tl.program_id(0)
     first = program // tiles * steps
@@ -157,7 +157,7 @@ def activation_kernel(field, scale, shift, target, rows, columns, tiles, steps: 
 
 @triton.jit
 @no_type_check
-def activation_gradient_kernel(  # type: ignore[no-untyped-def]
+def activation_gradient_kernel(
     field, scale, shift, gradient, to_field, to_scale, to_shift, rows, columns, tiles,
     steps: tl.constexpr, block: tl.constexpr,
 ):
@@ -189,7 +189,7 @@ def activation_gradient_kernel(  # type: ignore[no-untyped-def]
 
 @triton.jit
 @no_type_check
-def column_sums_kernel(field, weights, power, total, rows, columns, tiles, steps: tl.constexpr, block: tl.constexpr):  # type: ignore[no-untyped-def]
+def column_sums_kernel(field, weights, power, total, rows, columns, tiles, steps: tl.constexpr, block: tl.constexpr):
     """Write Σ field² and Σ weight·field over a part of the rows; a row has one weight."""
     program = tl.program_id(0)
     part = program // tiles
@@ -210,7 +210,7 @@ def column_sums_kernel(field, weights, power, total, rows, columns, tiles, steps
 
 @triton.jit
 @no_type_check
-def column_sums_gradient_kernel(  # type: ignore[no-untyped-def]
+def column_sums_gradient_kernel(
     field, weights, of_power, of_total, target, rows, columns, tiles, steps: tl.constexpr, block: tl.constexpr
 ):
     """Write the gradient by the field: 2·field·of_power + weight·of_total."""
