@@ -167,11 +167,13 @@ def reached(table: Table) -> list[str]:
         many = {p.name for p in table.protocols if directions(p) >= MANY}
         shares = {name: gap.share for name, gap in gaps.items() if name in many and not np.isnan(gap.share)}
         short = [f"{name} {100 * share:.0f} %" for name, share in shares.items() if share < SHARE]
-        lines.append(
-            f"{score}: better than every rival on {len(gaps) - len(worse)} of {len(gaps)} protocols{_but(worse)}; at "
-            f"least {100 * SHARE:.0f} % of the gap closed on {len(shares) - len(short)} of {len(shares)} with {MANY} "
-            f"directions or more{_but(short)}"
-        )
+        words = f"{score}: better than every rival on {len(gaps) - len(worse)} of {len(gaps)} protocols{_but(worse)}"
+        if shares:
+            words += (
+                f"; at least {100 * SHARE:.0f} % of the gap closed on {len(shares) - len(short)} of {len(shares)} with "
+                f"{MANY} directions or more{_but(short)}"
+            )
+        lines.append(words)
     return lines + few_directions(table)
 
 
