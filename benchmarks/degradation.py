@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ FIRST_SEED = 1000
 MANY = 30  # directions, from which on most of the gap is to be closed
 SHARE = 0.7  # of the gap
 FEW = 12  # directions, from which on ours is to be as good as CSD of `HARDI`
+
+_OURS, _BESIDE = "tab:red", ("tab:orange", "tab:purple", "tab:brown")
+_RIVAL_COLOURS = dict(zip(RIVALS, ("#1f77b4", "#9ecae1", "#2ca02c", "#a1d99b"), strict=True))
 
 Scores = Mapping[str, float]
 
@@ -207,6 +211,8 @@ def draw(path: Path, table: Table) -> None:
     figure = Figure(figsize=(11.0, 4.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     names = [protocol.name for protocol in table.protocols]
+    beside = [key for key in table.methods if key != table.ours and key not in _RIVAL_COLOURS]
+    colours = _RIVAL_COLOURS | dict(zip(beside, cycle(_BESIDE), strict=False)) | {table.ours: _OURS}
     for panel, (title, score) in zip(
         figure.subplots(1, 2), (("F1", "best_f1"), ("angular error (°)", "best_error")), strict=True
     ):
@@ -214,8 +220,8 @@ def draw(path: Path, table: Table) -> None:
             heights = [table.values[name].get(key, {}).get(score, np.nan) for name in names]
             ours = key == table.ours
             panel.plot(
-                heights, "o-", label=method.name, markersize=4, linewidth=2.2 if ours else 1.2,
-                color="tab:red" if ours else None, zorder=4 if ours else 3,
+                heights, "o-", label=method.name, markersize=4, linewidth=2.2 if ours else 1.2, color=colours[key],
+                zorder=4 if ours else 3,
             )  # fmt: skip
         panel.plot([table.values[name][CEILING][score] for name in names], "k--", linewidth=1.0, label=CEILING)
         hardi = table.values.get(HARDI.name, {}).get("mrtrix-csd")
@@ -225,6 +231,7 @@ def draw(path: Path, table: Table) -> None:
         panel.set_title(title, fontsize=10)
         panel.grid(True, color="0.92")
         panel.spines[["top", "right"]].set_visible(False)
+    figure.suptitle("each method at its best threshold; directions @ b in s/mm², medians over phantoms", fontsize=9)
     handles, labels = panel.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     with whole_file(path) as file:
