@@ -22,7 +22,7 @@ RADII = 4  # distances of the one kernel that these take, 3×3×3
 _BLOCK = 1024  # numbers of a row that a program takes at once
 _PLANE_BLOCK = 512  # of a plane, of which it keeps more in registers
 _PROGRAMS = 2048  # enough to keep a large GPU busy
-_PLANES, _ROWS = 8, 128  # that one program walks over at most
+_PLANES, _ROWS = (2, 8), (8, 128)  # that one program walks over, at least and at most: powers of two
 _LARGEST_ROW = 2**31 - 2**20  # numbers at one vertex: offsets there are of 32 bits
 
 
@@ -68,13 +68,13 @@ def fusible(x: Tensor) -> bool:
     return known and why_not_fused(x.device) is None
 
 
-def _parts(tiles: int, length: int, most: int) -> tuple[int, int]:
+def _parts(tiles: int, length: int, limits: tuple[int, int]) -> tuple[int, int]:
     """Return into how many parts `length` is cut, so that there are programs enough, and the steps in each.
 
-    Steps are compiled in; being powers of two, at most `most`, they are few different ones.
+    Steps are compiled in; being powers of two within limits, they are few different ones.
     """
-    wanted = -(-length // -(-_PROGRAMS // tiles))
-    steps = 2 ** (max(1, min(wanted, most)).bit_length() - 1)
+    wanted, (least, most) = -(-length // -(-_PROGRAMS // tiles)), limits
+    steps = 2 ** (max(least, min(wanted, most)).bit_length() - 1)
     return -(-length // steps), steps
 
 

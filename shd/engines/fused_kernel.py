@@ -14,6 +14,9 @@ __all__ = [
     "neighbour_spread_kernel", "neighbour_sums_kernel",
 ]  # fmt: skip
 
+# Sizes that a kernel is not compiled anew for, whatever they divide; alignment comes from channels or columns.
+_SIZES, _ROWS = ("nx", "ny", "nz", "tiles", "parts"), ("rows", "tiles")
+
 
 @triton.jit
 @no_type_check
@@ -46,7 +49,7 @@ def _plane_sums(source, at, row, step, here, down, up, back, on, valid):
     return _at(source, at, here & valid), face, _across(source, at, row, step, down, up, back, on)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_SIZES)
 @no_type_check
 def neighbour_sums_kernel(
     source, target, nx, ny, nz, tiles, parts, channels: tl.constexpr, steps: tl.constexpr, block: tl.constexpr
@@ -101,7 +104,7 @@ def _plane_shares(source, at, row, step, channels: tl.constexpr, here, down, up,
     return kept, given
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_SIZES)
 @no_type_check
 def neighbour_spread_kernel(
     source, target, nx, ny, nz, tiles, parts, channels: tl.constexpr, steps: tl.constexpr, block: tl.constexpr
@@ -136,7 +139,7 @@ def neighbour_spread_kernel(
         given0, kept1, given1 = given1, kept2, given2
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_ROWS)
 @no_type_check
 def activation_kernel(field, scale, shift, target, rows, columns, tiles, steps: tl.constexpr, block: tl.constexpr):
     """Write max(scale·field + shift, 0), scale and shift having one row; not a number stays what it is."""
@@ -155,7 +158,7 @@ def activation_kernel(field, scale, shift, target, rows, columns, tiles, steps: 
         target += columns
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_ROWS)
 @no_type_check
 def activation_gradient_kernel(
     field, scale, shift, gradient, to_field, to_scale, to_shift, rows, columns, tiles,
@@ -187,7 +190,7 @@ def activation_gradient_kernel(
     tl.store(to_shift + part.to(tl.int64) * columns + at, by_shift, mask=here)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_ROWS)
 @no_type_check
 def column_sums_kernel(field, weights, power, total, rows, columns, tiles, steps: tl.constexpr, block: tl.constexpr):
     """Write Σ field² and Σ weight·field over a part of the rows; a row has one weight."""
@@ -208,7 +211,7 @@ def column_sums_kernel(field, weights, power, total, rows, columns, tiles, steps
     tl.store(total + part.to(tl.int64) * columns + at, products, mask=here)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_ROWS)
 @no_type_check
 def column_sums_gradient_kernel(
     field, weights, of_power, of_total, target, rows, columns, tiles, steps: tl.constexpr, block: tl.constexpr
