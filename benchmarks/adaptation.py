@@ -16,7 +16,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,10 @@ class Case:
         prediction = cross_validate(start.fods, scan, responses, folds=self.folds)
         field = self.fitted if start == self.reference else start.fods(scan, responses)
         voxels = anisotropic_voxels(scan)
-        peaks = [find_peaks(f.wm[voxels], count=_PEAKS, relative_threshold=_THRESHOLD) for f in (field, self.fitted)]
-        found = {"relative": prediction.relative, "main_angle": peak_agreement(*peaks, voxels).main_angle}
+        first, second = (
+            find_peaks(f.wm[voxels], count=_PEAKS, relative_threshold=_THRESHOLD) for f in (field, self.fitted)
+        )
+        found = {"relative": prediction.relative, "main_angle": peak_agreement(first, second, voxels).main_angle}
         if self.truth is not None:
             scores = scores_of(assess_fods(str(start), field, self.truth, threshold=_THRESHOLD))
             found |= {"f1": scores["f1"], "error": scores["error"]}
@@ -170,7 +172,7 @@ def _run(arguments: argparse.Namespace) -> None:
         rows: dict[Start, dict[str, Any]] = {}
         for start in starts:
             path = arguments.out / "cells" / f"{case.subject.name}_{start}_{reference}_{case.folds}folds.json"
-            rows[start] = kept(path, lambda case=case, start=start: case.measure(start))
+            rows[start] = kept(path, partial(case.measure, start))
             ratio = rows[start]["relative"] / rows[reference]["relative"]
             lines.append(line(case.subject.name, start, rows[start], ratio))
             print(lines[-1], flush=True)

@@ -14,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +128,11 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
 
 def markdown(subjects: Sequence[Subject], rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the coefficients of variation, then a line a subject."""
-    head = ("coefficient of variation", *WAYS, "own ÷ raw (goal: at most 0.333)")
+    head = ["coefficient of variation", *WAYS, "own ÷ raw (goal: at most 0.333)"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name, values in summary(rows).items():
         lines.append("| " + " | ".join([name, *(f"{value:.3f}" for value in values.values())]) + " |")
-    head = ("protocol", "gain", "SNR", "along", "across", "voxels", *(f"density, {way}" for way in WAYS))
+    head = ["protocol", "gain", "SNR", "along", "across", "voxels", *(f"density, {way}" for way in WAYS)]
     lines += ["", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for subject, row in zip(subjects, rows, strict=True):
         words = [
@@ -179,7 +180,7 @@ def _run(arguments: argparse.Namespace) -> None:
     rows = []
     for number, subject in enumerate(subjects):
         path = arguments.out / "cells" / f"{model}_seed{arguments.seed}_subject{number}.json"
-        rows.append(kept(path, lambda subject=subject: measure(subject, arguments.model)))
+        rows.append(kept(path, partial(measure, subject, arguments.model)))
         print(f"subject {number + 1} of {len(subjects)}: own density {rows[-1]['own']['density']:.3f}", flush=True)
     text = markdown(subjects, rows)
     print(f"\n{text}")

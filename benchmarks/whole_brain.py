@@ -101,7 +101,7 @@ def run_infer(folder: Path, model: str, threads: int) -> Row:
     """Return the row of `shd infer`."""
     weights = folder / f"{ESTIMATE}.safetensors" if model == ESTIMATE else model
     out = folder / "infer"
-    command = [
+    command: list[str | Path] = [
         sys.executable, "-c", PROGRAM, "infer", folder / "dwi.nii", "--grad", folder / "dwi.b",
         "--mask", folder / "mask.nii", "--model", weights, "--out", out, "--threads", str(threads), "--force",
     ]  # fmt: skip
