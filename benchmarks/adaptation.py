@@ -177,8 +177,8 @@ def _run(arguments: argparse.Namespace) -> None:
             lines.append(line(case.subject.name, start, rows[start], ratio))
             print(lines[-1], flush=True)
             records.append({"scan": case.subject.name, **vars(start), **rows[start], "ratio": ratio})
-    with whole_file(arguments.out / "adaptation.md") as partial:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with whole_file(arguments.out / "adaptation.md") as file:
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     write_json(arguments.out / "adaptation.json", {"folds": arguments.folds, "rows": records})
     print(f"\nwrote adaptation.md and .json in {arguments.out}")
 

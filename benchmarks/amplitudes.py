@@ -184,8 +184,8 @@ def _run(arguments: argparse.Namespace) -> None:
         print(f"subject {number + 1} of {len(subjects)}: own density {rows[-1]['own']['density']:.3f}", flush=True)
     text = markdown(subjects, rows)
     print(f"\n{text}")
-    with whole_file(arguments.out / f"amplitudes_{model}.md") as partial:
-        partial.write_text(text, encoding="utf-8")
+    with whole_file(arguments.out / f"amplitudes_{model}.md") as file:
+        file.write_text(text, encoding="utf-8")
     table = [
         {
             "protocol": subject.protocol, "gain": subject.gain, "snr": subject.snr, **vars(subject.fibre),

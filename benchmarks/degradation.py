@@ -300,8 +300,8 @@ def _run(arguments: argparse.Namespace) -> None:
     table = Table(key_of(arguments.model), arguments.protocols, methods, values)
     text = markdown(table)
     print(f"\n{text}")
-    with whole_file(arguments.out / "degradation.md") as partial:
-        partial.write_text(text, encoding="utf-8")
+    with whole_file(arguments.out / "degradation.md") as file:
+        file.write_text(text, encoding="utf-8")
     write_csv(arguments.out / "degradation.csv", rows_of(table))
     write_json(arguments.out / "degradation.json", {"seeds": list(seeds), "snr": arguments.snr, "rows": rows_of(table)})
     draw(arguments.out / "degradation.png", table)

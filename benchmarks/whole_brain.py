@@ -214,8 +214,8 @@ def _run(arguments: argparse.Namespace) -> None:
     print("\n".join(["", *said(rows)]))
     if not mrtrix_installed():
         print("left out: msmt_csd: MRtrix3's dwi2fod is not on the PATH")
-    with whole_file(arguments.out / "whole_brain.md") as partial:
-        partial.write_text(text, encoding="utf-8")
+    with whole_file(arguments.out / "whole_brain.md") as file:
+        file.write_text(text, encoding="utf-8")
     record = [asdict(row) | {"cost_us": row.cost} for row in rows]
     write_json(arguments.out / "whole_brain.json", {"threads": arguments.threads, "rows": record})
     print(f"wrote whole_brain.md and .json in {arguments.out}")
