@@ -21,8 +21,10 @@ from shd.graphs.spatial import distance_classes
 from shd.inference.memory import best_cores, voxels_that_fit
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
-from shd.scans.coherent_estimate import estimate_scan
-from shd.scans.features import SphericalFeatures, spherical_features
+from shd.scans.coherent_estimate import estimate_scan, relative_noise
+from shd.scans.features import SphericalFeatures
+from shd.scans.fibre_features import FibreFeatures
+from shd.scans.network_input import network_input
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import Tile, covering_tiles, mask_spans, tile_rows
 from shd.signal.forward_model import forward_model
@@ -63,9 +65,10 @@ def deconvolve(
     device = next(model.parameters()).device
     config = model.config
     vertices = vertex_directions(config.nside, config.hemisphere)
-    features = spherical_features(scan.gradients, vertices, device)
+    noise = relative_noise(scan)
+    features = network_input(config, responses, scan.gradients, vertices, noise, device)
     if estimates is None:
-        estimates = estimate_scan(scan, responses, vertices, device)
+        estimates = estimate_scan(scan, responses, vertices, device, noise=noise)
     project = torch.from_numpy(_harmonics_of_pixels(vertices, degree)).to(device)
     per_unit = forward_model(responses, scan.gradients, vertices).b0.numpy()
     wm = np.zeros((len(scan.b0), coefficient_count(degree)), dtype=np.float32)
@@ -78,7 +81,7 @@ def deconvolve(
         box, window = _box_and_window(scan.rows, tile, inner, config)
         rows = tile_rows(scan.rows, box)
         try:
-            fractions = _fractions(model, features, scan, estimates, rows, window, bfloat16)
+            fractions = _fractions(model, features, scan, estimates, noise, rows, window, bfloat16)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -139,22 +142,23 @@ def _core_of(box: Tile, window: tuple[slice, slice, slice], inner: Tile) -> Bool
 @torch.no_grad()
 def _fractions(
     model: Deconvolver,
-    features: SphericalFeatures,
+    features: SphericalFeatures | FibreFeatures,
     scan: NormalisedScan,
     estimates: Float16[np.ndarray, "voxel scale unknown"],
+    noise: Float[np.ndarray, " voxel"],
     rows: Int[np.ndarray, "tx ty tz"],
     window: tuple[slice, slice, slice],
     bfloat16: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return the fractions of the window's masked voxels: (vertex, voxel) and (voxel, tissue)."""
     inside = rows >= 0
-    device = features.shells.device
+    device = next(model.parameters()).device
     signal = torch.from_numpy(scan.signal[rows[inside]]).to(device)
     mask = torch.from_numpy(inside.astype(np.float32))[None].to(device)
     first = torch.from_numpy(estimates[rows[inside]]).to(device).float()
-    fields = features(signal, first, mask)
+    fields = features(signal, first, torch.from_numpy(noise[rows[inside]]).to(device), mask)
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):  # what surrounds the network stays exact
-        fractions = model(fields, mask.unsqueeze(-1), window)
+        fractions = model(fields, mask.unsqueeze(-1), window).of(features.answers)
     del fields
     chosen = mask[0][window].flatten() > 0
     return fractions.wm.flatten(1)[:, chosen], fractions.isotropic.flatten(0, 3)[chosen]

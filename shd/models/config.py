@@ -6,9 +6,10 @@ from shd.graphs.hemisphere import check_nside
 from shd.graphs.spatial import distance_classes
 from shd.signal.response import TISSUES
 
-__all__ = ["NORMALISATIONS", "ModelConfig"]
+__all__ = ["FEATURES", "NORMALISATIONS", "ModelConfig"]
 
 NORMALISATIONS = ("batch", "voxel", "none")
+FEATURES = ("shells", "fibre")
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class ModelConfig:
     width: channels at the finest level, doubled at each coarser one. levels: nsides nside, nside/2, ….
     convolutions: a level and side. order: Chebyshev terms. kernel: voxels a side of the spatial kernel; 1 is
     voxel-wise. spatial_poolings: how many of the poolings also halve the voxel grid. hemisphere: half the sphere (the
-    method) or all of it. The published systems are ESD (kernel=1, spatial_poolings=0, hemisphere=False), RT-ESD
+    method) or all of it. features: "shells", the signal of each shell of one protocol (`shd.scans.features`), or
+    "fibre", for any protocol (`shd.scans.fibre_features`). The published systems are ESD (kernel=1, spatial_poolings=0, hemisphere=False), RT-ESD
     (hemisphere=False) and SHD (the default form).
     """
 
@@ -34,6 +36,7 @@ class ModelConfig:
     spatial_poolings: int = 1
     normalisation: str = "batch"
     hemisphere: bool = True
+    features: str = "shells"
 
     def __post_init__(self) -> None:
         """Check what would otherwise fail deep inside the network."""
@@ -48,6 +51,8 @@ class ModelConfig:
             raise ValueError(f"{self.spatial_poolings} spatial poolings: {allowed}")
         if self.normalisation not in NORMALISATIONS:
             raise ValueError(f"normalisation {self.normalisation!r}: use one of {', '.join(NORMALISATIONS)}")
+        if self.features not in FEATURES:
+            raise ValueError(f"features {self.features!r}: use one of {', '.join(FEATURES)}")
         if not self.tissues or self.tissues[0] != "wm" or len(set(self.tissues)) != len(self.tissues):
             raise ValueError(f"tissues {self.tissues}: name each once, 'wm' first")
         if min(self.input_channels, self.width, self.convolutions, self.order) < 1:

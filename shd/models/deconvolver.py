@@ -24,6 +24,12 @@ class TissueFractions:
     wm: Float[Tensor, "vertex batch x y z"]
     isotropic: Float[Tensor, "batch x y z tissue"]
 
+    def of(self, places: tuple[int, ...]) -> "TissueFractions":
+        """Return the isotropic tissues at these places alone: those that a scan has of the network's."""
+        if places == tuple(range(self.isotropic.shape[-1])):
+            return self
+        return TissueFractions(self.wm, self.isotropic[..., list(places)])
+
 
 class Deconvolver(nn.Module):
     """U-Net with heads that correct an estimate; nothing holds the parts of the signal to a sum of one.
@@ -49,8 +55,8 @@ class Deconvolver(nn.Module):
     ) -> TissueFractions:
         """Return the signal fractions, zero outside the mask; with `window` (see `UNet`) those of its voxels alone.
 
-        features: as `shd.scans.features.SphericalFeatures` orders them: the estimates of the voxel alone first, then
-        the coherent ones, which are corrected.
+        features: as `shd.scans.features` and `shd.scans.fibre_features` order them: the estimates of the voxel alone
+        first, then the coherent ones, which are corrected.
         """
         tissues = len(self.config.tissues)
         wanted = features if window is None else cut(features, window)

@@ -21,7 +21,7 @@ from shd.sphere.harmonics import (
     highest_degree_for,
 )
 
-__all__ = ["SphericalFeatures", "feature_count", "shell_fits", "spherical_features"]
+__all__ = ["SphericalFeatures", "feature_count", "shell_fits", "spherical_features", "spread_over_grid"]
 
 _SMOOTHNESS = 0.006
 """Laplace-Beltrami weight of the shell fits: the value of Descoteaux et al. 2007."""
@@ -55,26 +55,29 @@ def feature_count(responses: tuple[Response, ...], gradients: Gradients) -> int:
 class SphericalFeatures:
     """Places what is known of each voxel on the vertices; the same for all voxels of a scan.
 
-    shells: matrices from S/S₀ to the harmonics of each shell's signal. harmonics: their values at the vertices.
+    shells: matrices from S/S₀ to the harmonics of each shell's signal. harmonics: their values at the vertices. answers:
+    which of the network's isotropic tissues the scan has: all.
     """
 
     shells: Float[Tensor, "shell coeff volume"]
     harmonics: Float[Tensor, "vertex coeff"]
+    answers: tuple[int, ...]
 
     def __call__(
         self,
         signal: Float[Tensor, "voxel volume"],
         estimates: Float[Tensor, "voxel scale unknown"],
+        noise: Float[Tensor, " voxel"],
         mask: Float[Tensor, "batch x y z"],
     ) -> Float[Tensor, "vertex batch x y z channel"]:
         """Return features of the masked voxels (in C order of `mask`) on their grid, zero elsewhere.
 
-        Channels: for each scale of the first estimate white matter, then each isotropic tissue (constant over
+        noise: not used; `shd.scans.fibre_features` takes it. Channels: for each scale of the first estimate white matter, then each isotropic tissue (constant over
         vertices); then each shell's signal.
         """
         vertices, inside = len(self.harmonics), mask.flatten() > 0
-        shells = _spread(torch.einsum("nv,scv->nsc", signal, self.shells), inside)
-        first = _spread(estimates, inside)
+        shells = spread_over_grid(torch.einsum("nv,scv->nsc", signal, self.shells), inside)
+        first = spread_over_grid(estimates, inside)
         scales, tissues = first.shape[1], 1 + first.shape[2] - vertices
         out = signal.new_empty((vertices, len(inside), scales * tissues + len(self.shells)))
         for start in range(0, len(inside), _BLOCK):
@@ -89,7 +92,7 @@ class SphericalFeatures:
         return out.reshape(vertices, *mask.shape, -1)
 
 
-def _spread(rows: Float[Tensor, "voxel *any"], inside: Bool[Tensor, " grid"]) -> Float[Tensor, "grid *any"]:
+def spread_over_grid(rows: Float[Tensor, "voxel *any"], inside: Bool[Tensor, " grid"]) -> Float[Tensor, "grid *any"]:
     """Return the rows at the voxels that are `inside`, zeros at the others."""
     out = rows.new_zeros((len(inside), *rows.shape[1:]))
     out[inside] = rows
@@ -97,8 +100,9 @@ def _spread(rows: Float[Tensor, "voxel *any"], inside: Bool[Tensor, " grid"]) ->
 
 
 def spherical_features(
-    gradients: Gradients, vertices: Float[np.ndarray, "vertex 3"], device: torch.device | str = "cpu"
+    gradients: Gradients, vertices: Float[np.ndarray, "vertex 3"], isotropic: int = 2, device: torch.device | str = "cpu"
 ) -> SphericalFeatures:
-    """Return the features of a scan with these gradients (scanner axes)."""
+    """Return the features of a scan with these gradients (scanner axes) and so many isotropic tissues."""
     parts = (shell_fits(gradients), even_harmonics(vertices, _SHELL_DEGREE))
-    return SphericalFeatures(*(torch.from_numpy(part.astype(np.float32)).to(device) for part in parts))
+    shells, harmonics = (torch.from_numpy(part.astype(np.float32)).to(device) for part in parts)
+    return SphericalFeatures(shells, harmonics, tuple(range(isotropic)))

@@ -1,8 +1,8 @@
-"""How noisy a scan is, from what smooth harmonics leave of a shell."""
+"""How noisy a scan is: from what smooth harmonics leave of a shell, from repeated b=0 volumes, or from neighbours."""
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from shd.scans.normalisation import NormalisedScan
 from shd.signal.noise import rician_bias
@@ -11,41 +11,82 @@ from shd.sphere.harmonics import coefficient_count, even_harmonics, harmonic_fit
 __all__ = ["noise_level"]
 
 _HIGHEST_DEGREE = 8  # of the fit whose residual is noise
-_LEAST_DEGREE = 2  # below, fibres would pass for noise
+_LEAST_DEGREE = 4  # below, fibres pass for noise: at b = 3000 they leave three times as much as SNR 20 does
 _LEAST_FREEDOM = 2  # directions more than coefficients: little in one voxel, enough over hundreds
+_LEAST_REPEATS = 3  # b=0 volumes whose spread is taken for noise: two may differ by what lies between them
 _VOXELS = 20_000  # that are looked at, evenly over the mask
 _ROUNDS = 10  # of the correction; each leaves a third of what is missing
+_DEVIATION_OF_MEDIAN = 0.6745  # median of |n| for n ~ N(0, 1)
 
 
 def noise_level(scan: NormalisedScan) -> float:
     """Return the standard deviation σ of the noise, in scan intensity: of each channel, not of the magnitude.
 
-    The lowest shell of 8 directions or more is fitted by even harmonics of degree 8, or what they allow. The residuals'
-    variance, divided by that of a Rician magnitude for σ = 1 (`_variance`), is σ² in every voxel, and the median over
-    voxels stands for all: the few that move or pulse do not count. 0 where no shell has so many directions or the mask
-    is empty.
+    The lowest shell of 17 directions or more is fitted by even harmonics of degree 8, or what they allow. The
+    residuals' variance, divided by that of a Rician magnitude for σ = 1 (`_variance`), is σ² in every voxel, and the
+    median over voxels stands for all: the few that move or pulse do not count. Where no shell has so many directions,
+    the spread of three or more b=0 volumes is taken; else the median of second differences between neighbouring voxels,
+    to which anatomy adds a little. 0 where the mask is empty, or so thin that no voxel has two neighbours in a line.
     """
-    shells = scan.gradients.weighted_shells
-    least = coefficient_count(_LEAST_DEGREE) + _LEAST_FREEDOM
-    spare = [shell for shell in shells if len(shell.volumes) >= least]
     rows = np.flatnonzero(scan.b0 > 0)
-    if not spare or not len(rows):
+    if not len(rows):
         return 0.0
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _VOXELS)).astype(int)]
-    volumes = spare[0].volumes
+    least = coefficient_count(_LEAST_DEGREE) + _LEAST_FREEDOM
+    spare = [shell.volumes for shell in scan.gradients.weighted_shells if len(shell.volumes) >= least]
+    if spare:
+        return _from_shell(scan, rows, spare[0])
+    b0 = scan.gradients.b0_volumes
+    if len(b0) >= _LEAST_REPEATS:
+        repeats = _intensities(scan, rows, b0)
+        variance = repeats.var(axis=1, ddof=1)
+        if np.median(variance) > 0:  # volumes that were copied are no repeats
+            return float(np.sqrt(np.median(variance) / _median_share(len(b0) - 1)))
+    return _from_neighbours(scan)
+
+
+def _intensities(
+    scan: NormalisedScan, rows: Int[np.ndarray, " voxel"], volumes: Int[np.ndarray, " volume"]
+) -> Float[np.ndarray, "voxel volume"]:
+    return np.asarray(scan.signal)[rows][:, volumes].astype(np.float64) * scan.b0[rows, None]
+
+
+def _median_share(freedom: float) -> float:
+    """Return the median of χ² over its mean, by Wilson and Hilferty (1931)."""
+    return (1 - 2 / (9 * freedom)) ** 3
+
+
+def _from_shell(
+    scan: NormalisedScan, rows: Int[np.ndarray, " voxel"], volumes: Int[np.ndarray, " volume"]
+) -> float:
+    """Return σ from what harmonics leave of a shell."""
     directions = scan.gradients.directions[volumes]
     degree = highest_degree_for(len(directions) - _LEAST_FREEDOM, _HIGHEST_DEGREE)
-    signal = np.asarray(scan.signal)[rows][:, volumes].astype(np.float64) * scan.b0[rows, None]
+    signal = _intensities(scan, rows, volumes)
     smooth = even_harmonics(directions, degree) @ harmonic_fit_matrix(directions, degree)
     freedom = len(directions) - np.trace(smooth)  # fewer than the coefficients are fitted where axes repeat
     fitted = signal @ smooth.T
     variance = ((signal - fitted) ** 2).sum(axis=1) / freedom
-    # the median of χ² over its mean, by Wilson and Hilferty (1931)
-    share = (1 - 2 / (9 * freedom)) ** 3
+    share = _median_share(freedom)
     noise = np.sqrt(np.median(variance) / share)
     for _ in range(_ROUNDS if noise > 0 else 0):
         noise = np.sqrt(np.median(variance / _variance(fitted / noise).mean(axis=1)) / share)
     return float(noise)
+
+
+def _from_neighbours(scan: NormalisedScan) -> float:
+    """Return σ from second differences S(x−1) − 2S(x) + S(x+1), whose deviation is √6 σ, over all volumes."""
+    volumes = np.arange(scan.signal.shape[1])
+    sizes = []
+    for axis in range(3):
+        lines = np.moveaxis(scan.rows, axis, 0)
+        triples = np.stack([lines[:-2], lines[1:-1], lines[2:]], axis=-1).reshape(-1, 3)
+        triples = triples[(triples >= 0).all(axis=1)]
+        triples = triples[np.linspace(0, len(triples) - 1, min(len(triples), _VOXELS)).astype(int)]
+        before, here, after = (_intensities(scan, rows, volumes) for rows in triples.T)
+        sizes.append(np.abs(before - 2 * here + after).ravel())
+    differences = np.concatenate(sizes)
+    return float(np.median(differences) / (_DEVIATION_OF_MEDIAN * np.sqrt(6))) if len(differences) else 0.0
 
 
 def _variance(mean: Float[np.ndarray, "*grid"]) -> Float[np.ndarray, "*grid"]:

@@ -29,7 +29,7 @@ HARDI = Protocol("hardi", 4, ((3000.0, 64),))
 CLINICAL = Protocol("clinical", 3, ((1000.0, 30),))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def _even_axes(count: int) -> Float[np.ndarray, "count 3"]:
     """Return `count` axes spread by electrostatic repulsion (Jones et al., Magn. Reson. Med. 42 (1999))."""
     sphere, _ = disperse_charges(HemiSphere(xyz=half_sphere(count)), iters=300)

@@ -17,8 +17,8 @@ from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.coherent_estimate import estimate_scan, noise_pull, relative_noise
-from shd.scans.features import feature_count, spherical_features
 from shd.scans.first_estimate import design
+from shd.scans.network_input import channel_count, network_input
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import random_tile, tile_rows, tile_shape
 from shd.signal.forward_model import forward_model
@@ -52,9 +52,10 @@ class SubjectTraining:
         device = torch.device(settings.device)
         self.device = device
         torch.manual_seed(settings.seed)
+        tissues = tuple(response.tissue for response in responses)
         self.config = ModelConfig(
-            input_channels=feature_count(responses, scan.gradients),
-            tissues=tuple(r.tissue for r in responses),
+            input_channels=channel_count("shells", tissues, responses, scan.gradients),
+            tissues=tissues,
             width=settings.width,
             kernel=settings.kernel,
             levels=settings.levels,
@@ -70,11 +71,11 @@ class SubjectTraining:
             network.unet.recompute = settings.recompute
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.best_loss = float("inf")
-        self.features = spherical_features(scan.gradients, vertices, device)
-        self.estimates = estimate_scan(
-            scan, responses, vertices, device, coherence=settings.coherence, on_block=on_estimate
-        )
         self.noise = relative_noise(scan)
+        self.features = network_input(self.config, responses, scan.gradients, vertices, self.noise, device)
+        self.estimates = estimate_scan(
+            scan, responses, vertices, device, coherence=settings.coherence, noise=self.noise, on_block=on_estimate
+        )
         self.objective = _objective(scan, responses, vertices, settings, device)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
@@ -113,9 +114,9 @@ class SubjectTraining:
         scored = torch.from_numpy(chosen_voxels | (not chosen_voxels.any())).to(self.device)
         estimates = torch.from_numpy(self.estimates[chosen]).to(self.device).float()
         noise = torch.from_numpy(self.noise[chosen]).to(self.device)
-        fields = self.features(signal, estimates, mask)
+        fields = self.features(signal, estimates, noise, mask)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-            fractions = model(fields, mask.unsqueeze(-1))
+            fractions = model(fields, mask.unsqueeze(-1)).of(self.features.answers)
         return self.objective.terms(fractions, signal, mask, scored, noise)
 
     def step(self) -> dict[str, float]:
