@@ -19,7 +19,7 @@ from shd.fitting.progress import Progress, Report, counted, silent
 from shd.fodf.field import FodField
 from shd.fodf.peaks import Peaks, find_peaks
 from shd.inference.tiled import deconvolve
-from shd.io.checkpoints import read_state, write_state
+from shd.io.checkpoints import read_model, read_state, write_state
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.coherence import CoherenceReport, gradient_coherence
@@ -31,7 +31,7 @@ from shd.sphere.harmonics import coefficient_count
 from shd.training.settings import FitSettings
 from shd.training.subject import SubjectTraining
 
-__all__ = ["DEGREE", "Clock", "Fit", "finish", "fit", "prepare"]
+__all__ = ["DEGREE", "Clock", "Fit", "finish", "fit", "ordered", "prepare"]
 
 DEGREE = 12
 """Degree of the fODFs written. 8, enough for the signal, blurs small fibres and close ones (docs/accuracy.md)."""
@@ -107,15 +107,21 @@ def fit(
     if responses is None:
         report(Progress("responses", 0.0))
         responses, _ = estimate_responses(scan.intensities(np.argwhere(scan.mask)), scan.gradients, scan.mask)
-    responses = _ordered(responses)
+    responses = ordered(responses)
     clock.lap("responses")
     if settings is None:
         settings = default_settings(int(scan.mask.sum()), minutes=minutes, steps=steps)
     settings = replace(settings, degree=degree)  # what is regularised is what is written
     torch.set_num_threads(settings.threads)
     normalised = normalise(scan)
+    start = None if settings.start == "none" else read_model(settings.start)
     training = SubjectTraining(
-        normalised, responses, settings, counted("first estimate", len(normalised.b0), report), build
+        normalised,
+        responses,
+        settings,
+        counted("first estimate", len(normalised.b0), report),
+        build,
+        start and start.network,
     )
     if checkpoint is not None and checkpoint.exists():
         _resume(training, checkpoint)
@@ -218,7 +224,7 @@ def _resume(training: SubjectTraining, checkpoint: Path) -> None:
         ) from error
 
 
-def _ordered(responses: tuple[Response, ...]) -> tuple[Response, ...]:
+def ordered(responses: tuple[Response, ...]) -> tuple[Response, ...]:
     """Return white matter first. Raises ResponseError where it is missing."""
     white = tuple(r for r in responses if r.tissue == "wm")
     if len(white) != 1:

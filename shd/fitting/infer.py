@@ -1,20 +1,26 @@
-"""Apply a network fitted before to another scan of the same protocol."""
+"""Apply a trained network to a scan: one of any protocol, or one fitted to a scan with the same shells."""
 
-from collections.abc import Sequence
+import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Float
 
 from shd.engines import set_engine
-from shd.errors import ResponseError
+from shd.errors import ResponseError, ShdWarning
 from shd.fitting.device import check_engine, usable_device
-from shd.fitting.fit import Clock, Fit, finish, prepare
-from shd.fitting.progress import Report, counted, silent
+from shd.fitting.fit import Clock, Fit, finish, ordered, prepare
+from shd.fitting.progress import Progress, Report, counted, silent
 from shd.graphs.hemisphere import vertex_directions
-from shd.io.checkpoints import read_model
-from shd.scans.coherent_estimate import estimate_scan
-from shd.scans.normalisation import normalise
+from shd.io.checkpoints import StoredModel, read_model
+from shd.scans.coherent_estimate import estimate_scan, relative_noise
+from shd.scans.normalisation import NormalisedScan, normalise
 from shd.scans.scan import Scan
+from shd.scans.trained_range import range_of
+from shd.signal.gradients import Gradients
+from shd.signal.response import Response
+from shd.signal.response_estimation import estimate_responses
 
 __all__ = ["infer"]
 
@@ -23,7 +29,8 @@ _SHELL_TOLERANCE = 80.0  # s/mm²: MRtrix3's own
 
 def infer(
     scan: Scan,
-    model: Path | str,
+    model: Path | str = "base",
+    responses: tuple[Response, ...] | None = None,
     *,
     degree: int | None = None,
     tile: int | None = None,
@@ -33,41 +40,86 @@ def infer(
     bfloat16: bool = False,
     report: Report = silent,
 ) -> Fit:
-    """Return the fODFs of a scan by the network in `model`, with the responses it was trained with.
+    """Return the fODFs of a scan by a trained network, without training.
 
-    The scan must have the shells of the training scan (within 80 s/mm²); its directions may be others. Because
-    responses are shared, amplitudes compare between scans of one scanner and protocol. degree: of the fODFs, 12 if
-    None. tile: half the side of the boxes computed at once; by
-    default what half of the free memory holds. engine: one of `shd.engines.ENGINES`. bfloat16: as
-    in `deconvolve`. report: told the progress.
+    model: "base" or "small", which come with the package and take any protocol, or the file of a fit or a training.
+    responses: white matter first, then isotropic tissues. If None, those that the network was fitted with, so that
+    amplitudes compare between scans of one scanner and protocol; a network of any protocol has none for other shells
+    (beyond 80 s/mm²), and then they are estimated from the scan. degree: of the fODFs, 12 if None. tile: half the side
+    of the boxes computed at once; by default what half of the free memory holds. engine: one of `shd.engines.ENGINES`.
+    bfloat16: as in `deconvolve`. report: told the progress.
 
-    Raises ResponseError for other shells, CheckpointError for a file that holds no model, ResourceError where memory or
-    the device asked for is missing.
+    Raises ResponseError for shells or tissues that the network does not take, and where responses cannot be estimated;
+    CheckpointError for a file that holds no model; ResourceError where memory or the device asked for is missing. Warns
+    (ShdWarning) where the scan is outside what the network was trained on, with the numbers.
     """
     clock = Clock()
     device = usable_device(device)
-    network, responses = read_model(model, device)
+    stored = read_model(model, device)
+    network = stored.network
     check_engine(engine, device, network.config.kernel)
     set_engine(network, engine)
     scan, coherence, degree = prepare(scan, degree, report)
-    _check_shells(responses[0].bvalues.tolist(), [shell.bvalue for shell in scan.gradients.shells], model)
     clock.lap("coherence")
+    responses = _responses(stored, scan, ordered(responses) if responses else None, model, report)
+    clock.lap("responses")
     if threads:
         torch.set_num_threads(threads)
     normalised = normalise(scan)
+    noise = relative_noise(normalised)
+    warn_outside(stored, normalised, responses, noise, model)
     vertices = vertex_directions(network.config.nside, network.config.hemisphere)
     advance = counted("first estimate", len(normalised.b0), report)
-    estimates = estimate_scan(normalised, responses, vertices, device, on_block=advance)
+    estimates = estimate_scan(normalised, responses, vertices, device, noise=noise, on_block=advance)
     clock.lap("first estimate")
     core = 2 * tile if tile else None
     fod, peaks = finish(network, normalised, responses, degree, report, clock, estimates, core, bfloat16)
     return Fit(fod, peaks, responses, network, None, coherence, [], clock.laps)
 
 
-def _check_shells(trained: Sequence[float], given: Sequence[float], model: Path | str) -> None:
-    same = len(trained) == len(given)
-    if not same or any(abs(a - b) > _SHELL_TOLERANCE for a, b in zip(trained, given, strict=True)):
+def warn_outside(
+    stored: StoredModel,
+    scan: NormalisedScan,
+    responses: tuple[Response, ...],
+    noise: Float[np.ndarray, " voxel"],
+    model: Path | str,
+) -> None:
+    """Warn where the scan is not such as the network was trained on."""
+    outside = stored.trained.outside(range_of(scan, responses, noise)) if stored.trained else []
+    if outside:
+        warnings.warn(
+            f"the scan is outside of what {model} was trained on: {'; '.join(outside)}. Compare with "
+            "shd fit --start none, which learns from the scan alone",
+            ShdWarning,
+            stacklevel=3,
+        )
+
+
+def _responses(
+    stored: StoredModel, scan: Scan, given: tuple[Response, ...] | None, model: Path | str, report: Report
+) -> tuple[Response, ...]:
+    """Return the responses to use: those given, the network's own, or what the scan says."""
+    any_protocol = stored.network.config.features == "fibre"
+    if given is not None:
+        return given
+    if stored.responses and (_same_shells(stored.responses[0], scan.gradients) or not any_protocol):
+        _check_shells(stored.responses[0], scan.gradients, model)
+        return stored.responses
+    report(Progress("responses", 0.0))
+    responses, _ = estimate_responses(scan.intensities(np.argwhere(scan.mask)), scan.gradients, scan.mask)
+    return ordered(responses)
+
+
+def _same_shells(response: Response, gradients: Gradients) -> bool:
+    given = np.array([shell.bvalue for shell in gradients.shells])
+    return len(given) == len(response.bvalues) and bool((np.abs(given - response.bvalues) <= _SHELL_TOLERANCE).all())
+
+
+def _check_shells(response: Response, gradients: Gradients, model: Path | str) -> None:
+    """Raise ResponseError for other shells than those of the response."""
+    if not _same_shells(response, gradients):
         raise ResponseError(
-            f"{model}: trained for b = {', '.join(f'{b:.0f}' for b in trained)} but the scan has "
-            f"b = {', '.join(f'{b:.0f}' for b in given)}; fit this scan itself (shd fit)"
+            f"{model}: trained for b = {', '.join(f'{b:.0f}' for b in response.bvalues)} but the scan has "
+            f"b = {', '.join(f'{shell.bvalue:.0f}' for shell in gradients.shells)}; use --model base, which takes any, "
+            "or fit this scan itself (shd fit)"
         )

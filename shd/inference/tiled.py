@@ -51,21 +51,23 @@ def deconvolve(
     core: int | None = None,
     halo: int = HALO,
     estimates: Float16[np.ndarray, "voxel scale unknown"] | None = None,
+    noise: Float[np.ndarray, " voxel"] | None = None,
     bfloat16: bool = False,
     on_tile: Callable[[int], None] = lambda voxels: None,
 ) -> FodField:
     """Return the fODFs of every masked voxel, amplitudes per response (scanner axes, MRtrix3 basis).
 
     model: in evaluation mode; its device is used. degree: of the white-matter coefficients. core, halo: voxels a side;
-    memory grows as (core + 2·halo)³; without `core` boxes are such that half of the free memory holds one.
-    estimates: the scan's, if `estimate_scan` was called before. bfloat16: products of the network in half precision,
-    a third quicker for wide networks; fODFs then differ by 0.3 %. on_tile: told how many voxels each tile finished.
-    Where a voxel's signal is zero so is its fODF. Raises ResourceError when a box does not fit into memory.
+    memory grows as (core + 2·halo)³; without `core` boxes are such that half of the free memory holds one. estimates,
+    noise: the scan's, if `estimate_scan` and `relative_noise` were called before. bfloat16: products of the network in
+    half precision, a third quicker for wide networks; fODFs then differ by 0.3 %. on_tile: told how many voxels each
+    tile finished. Where a voxel's signal is zero so is its fODF. Raises ResourceError when a box does not fit into
+    memory.
     """
     device = next(model.parameters()).device
     config = model.config
     vertices = vertex_directions(config.nside, config.hemisphere)
-    noise = relative_noise(scan)
+    noise = relative_noise(scan) if noise is None else noise
     features = network_input(config, responses, scan.gradients, vertices, noise, device)
     if estimates is None:
         estimates = estimate_scan(scan, responses, vertices, device, noise=noise)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,34 +17,60 @@ from shd.errors import CheckpointError
 from shd.io.atomic import whole_file
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
+from shd.scans.trained_range import TrainedRange
 from shd.signal.response import Response
 
-__all__ = ["read_model", "read_state", "write_model", "write_state"]
+__all__ = ["PACKAGED", "StoredModel", "read_model", "read_state", "write_model", "write_state"]
+
+PACKAGED = ("base", "small")
+"""Networks that come with the package, for any protocol: docs/pretrained.md."""
+
+_WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
-def write_model(path: str | Path, model: Deconvolver, responses: tuple[Response, ...]) -> None:
-    """Write weights, configuration and the responses they were trained with; the file appears whole."""
+class StoredModel(NamedTuple):
+    """A network, the responses of the scan it was fitted to (none for any scan), and what it was trained on if told."""
+
+    network: Deconvolver
+    responses: tuple[Response, ...]
+    trained: TrainedRange | None
+
+
+def write_model(
+    path: str | Path,
+    model: Deconvolver,
+    responses: tuple[Response, ...] = (),
+    trained: TrainedRange | None = None,
+) -> None:
+    """Write weights, configuration, and what they were trained with; the file appears whole.
+
+    responses: of the scan fitted, none for a network of any scan. trained: the range of the scans trained on.
+    """
     description = {
         "config": asdict(model.config),
         "responses": [
             {"tissue": r.tissue, "bvalues": r.bvalues.tolist(), "coefficients": r.coefficients.tolist()}
             for r in responses
         ],
+        "trained": dict(trained.ends) if trained else None,
     }
     _write(path, model.state_dict(), "model", description)
 
 
-def read_model(path: str | Path, device: str = "cpu") -> tuple[Deconvolver, tuple[Response, ...]]:
-    """Return the model, ready for inference, and its responses.
+def read_model(path: str | Path, device: str = "cpu") -> StoredModel:
+    """Return the model, ready for inference, with its responses and what it was trained on.
 
-    Raises CheckpointError where the file is no model of shd's or its weights do not fit its configuration.
+    path: a file, or one of `PACKAGED`. Raises CheckpointError where the file is no model of shd's or its weights do not
+    fit its configuration.
     """
-    tensors, description = _read(path, "model")
+    tensors, description = _read(_WEIGHTS / f"{path}.safetensors" if path in PACKAGED else path, "model")
     try:
         plain = description["config"].items()
         config: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain}
         model = Deconvolver(ModelConfig(**config))
-        model.load_state_dict(tensors)
+        model.load_state_dict({name: value.float() for name, value in tensors.items()})
+        trained = description.get("trained")
+        ends = {name: (float(low), float(high)) for name, (low, high) in trained.items()} if trained else None
         responses = tuple(
             Response(r["tissue"], np.array(r["bvalues"]), np.array(r["coefficients"]))
             for r in description["responses"]
@@ -54,7 +80,7 @@ def read_model(path: str | Path, device: str = "cpu") -> tuple[Deconvolver, tupl
         raise CheckpointError(
             f"{path}: written by shd {description['version']}, does not fit shd {__version__} ({reason}); fit again"
         ) from error
-    return model.to(device).eval(), responses
+    return StoredModel(model.to(device).eval(), responses, None if ends is None else TrainedRange(ends))
 
 
 def write_state(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:

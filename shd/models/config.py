@@ -17,12 +17,12 @@ class ModelConfig:
     """Configuration of a deconvolution network.
 
     input_channels: spherical features a voxel. tissues: "wm" first, then any isotropic ones. nside: finest sphere.
-    width: channels at the finest level, doubled at each coarser one. levels: nsides nside, nside/2, ….
-    convolutions: a level and side. order: Chebyshev terms. kernel: voxels a side of the spatial kernel; 1 is
-    voxel-wise. spatial_poolings: how many of the poolings also halve the voxel grid. hemisphere: half the sphere (the
-    method) or all of it. features: "shells", the signal of each shell of one protocol (`shd.scans.features`), or
-    "fibre", for any protocol (`shd.scans.fibre_features`). The published systems are ESD (kernel=1, spatial_poolings=0, hemisphere=False), RT-ESD
-    (hemisphere=False) and SHD (the default form).
+    width: channels at the finest level, doubled at each coarser one. levels: nsides nside, nside/2, …. convolutions: a
+    level and side. order: Chebyshev terms. kernel: voxels a side of the spatial kernel; 1 is voxel-wise.
+    spatial_poolings: how many of the poolings also halve the voxel grid. hemisphere: half the sphere (the method) or
+    all of it. features: "shells", the signal of each shell of one protocol (`shd.scans.features`), or "fibre", for any
+    protocol (`shd.scans.fibre_features`). The published systems are ESD (kernel=1, spatial_poolings=0,
+    hemisphere=False), RT-ESD (hemisphere=False) and SHD (the default form).
     """
 
     input_channels: int

@@ -95,9 +95,9 @@ def estimate_scan(
     """Return the estimates of every voxel of a scan, alone and coherent, in half precision.
 
     Fractions of the b=0 signal: white matter a vertex (its mean its part), then each other tissue. Beside the result 8
-    bytes an unknown are held for each voxel. noise: `relative_noise(scan)` if it is known. block: voxels that are computed
-    at a time; by default 2048, which the processor's cache likes, 65536 on a GPU. on_block: told how many voxels each
-    piece of work was worth, all together as many as there are.
+    bytes an unknown are held for each voxel. noise: `relative_noise(scan)` if it is known. block: voxels that are
+    computed at a time; by default 2048, which the processor's cache likes, 65536 on a GPU. on_block: told how many
+    voxels each piece of work was worth, all together as many as there are.
     """
     device = torch.device(device)
     block = block or (2048 if device.type == "cpu" else 65536)

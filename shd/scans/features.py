@@ -55,8 +55,8 @@ def feature_count(responses: tuple[Response, ...], gradients: Gradients) -> int:
 class SphericalFeatures:
     """Places what is known of each voxel on the vertices; the same for all voxels of a scan.
 
-    shells: matrices from S/S₀ to the harmonics of each shell's signal. harmonics: their values at the vertices. answers:
-    which of the network's isotropic tissues the scan has: all.
+    shells: matrices from S/S₀ to the harmonics of each shell's signal. harmonics: their values at the vertices.
+    answers: which of the network's isotropic tissues the scan has: all.
     """
 
     shells: Float[Tensor, "shell coeff volume"]
@@ -72,8 +72,8 @@ class SphericalFeatures:
     ) -> Float[Tensor, "vertex batch x y z channel"]:
         """Return features of the masked voxels (in C order of `mask`) on their grid, zero elsewhere.
 
-        noise: not used; `shd.scans.fibre_features` takes it. Channels: for each scale of the first estimate white matter, then each isotropic tissue (constant over
-        vertices); then each shell's signal.
+        noise: not used; `shd.scans.fibre_features` takes it. Channels: for each scale of the first estimate white
+        matter, then each isotropic tissue (constant over vertices); then each shell's signal.
         """
         vertices, inside = len(self.harmonics), mask.flatten() > 0
         shells = spread_over_grid(torch.einsum("nv,scv->nsc", signal, self.shells), inside)
@@ -100,7 +100,10 @@ def spread_over_grid(rows: Float[Tensor, "voxel *any"], inside: Bool[Tensor, " g
 
 
 def spherical_features(
-    gradients: Gradients, vertices: Float[np.ndarray, "vertex 3"], isotropic: int = 2, device: torch.device | str = "cpu"
+    gradients: Gradients,
+    vertices: Float[np.ndarray, "vertex 3"],
+    isotropic: int = 2,
+    device: torch.device | str = "cpu",
 ) -> SphericalFeatures:
     """Return the features of a scan with these gradients (scanner axes) and so many isotropic tissues."""
     parts = (shell_fits(gradients), even_harmonics(vertices, _SHELL_DEGREE))

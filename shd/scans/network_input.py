@@ -7,18 +7,11 @@ from jaxtyping import Float
 from shd.errors import ResponseError
 from shd.models.config import ModelConfig
 from shd.scans.features import SphericalFeatures, feature_count, spherical_features
-from shd.scans.fibre_features import FibreFeatures, fibre_feature_count, fibre_features
+from shd.scans.fibre_features import FibreFeatures, fibre_features
 from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 
-__all__ = ["channel_count", "network_input"]
-
-
-def channel_count(
-    features: str, tissues: tuple[str, ...], responses: tuple[Response, ...], gradients: Gradients
-) -> int:
-    """Return `ModelConfig.input_channels` for features of this kind of a scan."""
-    return fibre_feature_count(tissues) if features == "fibre" else feature_count(responses, gradients)
+__all__ = ["network_input"]
 
 
 def network_input(

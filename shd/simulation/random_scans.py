@@ -36,7 +36,7 @@ _MOST_VOLUMES = 200  # more only cost time: their noise is that of fewer at a hi
 _FAMILIES = {"tangle": 0.6, "brain": 0.25, "crossing": 0.05, "fanning": 0.04, "kissing": 0.03, "bending": 0.03}
 _LEAST_WHITE_MATTER = 0.1  # of the box
 _TRIES = 50
-_FEWEST_FOR_FLUID = 0.5  # share of single-shell scans whose responses have CSF beside white matter
+_TISSUES_OF_ONE_SHELL = (slice(0, 1), slice(0, 3, 2), slice(0, 3))  # white matter; with CSF; all, each as often
 
 
 def random_protocol(generator: np.random.Generator) -> Protocol:
@@ -57,14 +57,15 @@ def random_scan(seed: int, side: int = 20) -> tuple[Phantom, tuple[Response, ...
 
     Anatomy: mostly tangles and parts of brains, cut and turned at random. Voxels are cubes or a little longer along one
     axis. Two kinds of fibres differ a little in one scan. Noise is Rician, sometimes of four coils. Responses: of white
-    matter alone or with CSF for one shell, of all three tissues for more.
+    matter alone, with CSF, or of all three tissues for one shell, of all three for more.
     """
     generator = np.random.default_rng([seed, 5])
     gradients = _turned(protocol_gradients(random_protocol(generator)), generator)
     snr = float(_log_uniform(generator, SNR, 1)[0])
     coils = 4 if generator.random() < 0.1 else 1
-    fibre = Fibre(generator.uniform(0.4, 0.8), (along := generator.uniform(1.3e-3, 2.3e-3)), along * generator.uniform(0.1, 0.5))
-    for attempt in range(_TRIES):
+    stick, along = generator.uniform(0.4, 0.8), generator.uniform(1.3e-3, 2.3e-3)
+    fibre = Fibre(stick, along, along * generator.uniform(0.1, 0.5))
+    for _ in range(_TRIES):
         geometry, affine = _random_part(generator, side)
         kinds = (fibre, _changed(fibre, generator, 0.1))
         bundles = tuple(replace(b, fibre=kinds[int(generator.integers(2))]) for b in geometry.bundles)
@@ -75,7 +76,7 @@ def random_scan(seed: int, side: int = 20) -> tuple[Phantom, tuple[Response, ...
             continue
         if phantom.tissue_fractions[..., 0].mean() >= _LEAST_WHITE_MATTER:
             return phantom, _estimated(phantom.responses, generator)
-    raise SimulationError(f"seed {seed}: {attempt + 1} boxes of {side} voxels a side held too little white matter")
+    raise SimulationError(f"seed {seed}: {_TRIES} boxes of {side} voxels a side held too little white matter")
 
 
 def _random_part(generator: np.random.Generator, side: int) -> tuple[Geometry, Float[np.ndarray, "4 4"]]:
@@ -113,7 +114,7 @@ def _estimated(
 ) -> tuple[Response, ...]:
     """Return the responses as estimated from a scan: a few per cent beside the truth, and not always of all tissues."""
     shells = len(responses[0].bvalues) - 1
-    kept = responses if shells > 1 else responses[:: 2 if generator.random() < _FEWEST_FOR_FLUID else 3]
+    kept = responses if shells > 1 else responses[_TISSUES_OF_ONE_SHELL[int(generator.integers(3))]]
     return tuple(_off(response, generator) for response in kept)
 
 

@@ -26,7 +26,9 @@ class FitSettings:
     mask's voxels that never enter the data term and choose the best weights. bfloat16: matrix products in bfloat16
     when training; quicker for wide networks, but less exact (docs/benchmarks.md). engine: one of
     `shd.engines.ENGINES`. recompute: activations are computed again in the backward pass instead of kept: a quarter
-    less memory for large tiles. coherence: how the estimate that is corrected hears neighbours.
+    less memory for large tiles. coherence: how the estimate that is corrected hears neighbours. start: the trained
+    network that is adapted to the scan, "base", "small" or a file, whose shape then takes the place of width, levels
+    and the like; "none" begins with a network that answers with the estimate.
     """
 
     minutes: float | None = None
@@ -52,6 +54,7 @@ class FitSettings:
     engine: str = "auto"
     recompute: bool = False
     threads: int = field(default_factory=torch.get_num_threads)
+    start: str = "none"
     seed: int = 0
 
     def __post_init__(self) -> None:

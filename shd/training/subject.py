@@ -17,8 +17,9 @@ from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.coherent_estimate import estimate_scan, noise_pull, relative_noise
+from shd.scans.features import feature_count
 from shd.scans.first_estimate import design
-from shd.scans.network_input import channel_count, network_input
+from shd.scans.network_input import network_input
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import random_tile, tile_rows, tile_shape
 from shd.signal.forward_model import forward_model
@@ -37,7 +38,7 @@ class SubjectTraining:
     held-out voxels and remembers the best. `state` and `load_state` carry everything that another process needs to go
     on. on_estimate: told how many voxels each piece of work on the estimates was worth, all together as many as there
     are, while the object is made. build: makes the network; another one than ours is how rivals are trained on the same
-    data, losses and budget.
+    data, losses and budget. start: trained network to begin with.
     """
 
     def __init__(
@@ -47,23 +48,17 @@ class SubjectTraining:
         settings: FitSettings,
         on_estimate: Callable[[int | float], None] = lambda voxels: None,
         build: Callable[[ModelConfig], Deconvolver] = Deconvolver,
+        start: Deconvolver | None = None,
     ) -> None:
         self.scan, self.settings, self._build = scan, settings, build
         device = torch.device(settings.device)
         self.device = device
         torch.manual_seed(settings.seed)
-        tissues = tuple(response.tissue for response in responses)
-        self.config = ModelConfig(
-            input_channels=channel_count("shells", tissues, responses, scan.gradients),
-            tissues=tissues,
-            width=settings.width,
-            kernel=settings.kernel,
-            levels=settings.levels,
-            spatial_poolings=settings.spatial_poolings,
-            normalisation=settings.normalisation,
-        )
+        self.config = start.config if start else _config(scan, responses, settings)
         vertices = vertex_directions(self.config.nside, self.config.hemisphere)
         self.model = build(self.config).to(device)
+        if start is not None:
+            self.model.load_state_dict(start.state_dict())
         self.average = build(self.config).to(device).eval()
         self.average.load_state_dict(self.model.state_dict())
         for network in (self.model, self.average):
@@ -203,6 +198,20 @@ class SubjectTraining:
         self.steps_done, self.seconds = numbers["steps_done"], numbers["seconds"]
         self.best_loss, self.history = numbers["best_loss"], numbers["history"]
         self.generator.bit_generator.state = numbers["generator"]
+
+
+def _config(scan: NormalisedScan, responses: tuple[Response, ...], settings: FitSettings) -> ModelConfig:
+    """Return a network for this protocol alone."""
+    tissues = tuple(response.tissue for response in responses)
+    return ModelConfig(
+        input_channels=feature_count(responses, scan.gradients),
+        tissues=tissues,
+        width=settings.width,
+        kernel=settings.kernel,
+        levels=settings.levels,
+        spatial_poolings=settings.spatial_poolings,
+        normalisation=settings.normalisation,
+    )
 
 
 def _objective(

@@ -44,7 +44,8 @@ def rewrite(path, change):
 
 
 def test_a_model_comes_back_whole(stored, model):
-    again, responses = read_model(stored)
+    again, responses, trained = read_model(stored)
+    assert trained is None
     assert again.config == model.config and not again.training
     for (name, value), (other, expected) in zip(again.state_dict().items(), model.state_dict().items(), strict=True):
         assert name == other
