@@ -1,48 +1,74 @@
-"""`shd infer`: a network fitted before, on another scan."""
+"""`shd infer`: a trained network on a scan, or on every scan of a list."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from shd.cli.results import announce, output_folder, paths_of
+from shd.cli.results import announce, output_folder
+
+if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
+    from shd.fitting.cohort import Choices
+    from shd.io.subjects import Subject
 
 __all__ = ["infer"]
 
 
 def infer(
-    dwi: Path = typer.Argument(help="Preprocessed diffusion scan, NIfTI (x, y, z, volume)."),
+    dwi: Path = typer.Argument(help="Preprocessed scan, NIfTI; or a list: .tsv, .csv, .txt or a folder of QSIPrep's."),
     bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default the .bval beside the scan."),
     bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
-    model: Path = typer.Option(..., help="The model.safetensors of a fit with the same shells."),
-    out: Path = typer.Option(..., help="Folder for the results; it appears when all are there."),
+    model: str = typer.Option("base", help="A packaged model's name, or the model.safetensors of a fit."),
+    out: Path = typer.Option(..., help="Folder for the results; of a list, with a folder for each subject."),
     grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
     mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
+    wm: Path | None = typer.Option(None, help="White-matter response (MRtrix text); the network's if none."),
+    gm: Path | None = typer.Option(None, help="Grey-matter response, with --wm."),
+    csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
     degree: int | None = typer.Option(None, help="Degree of the fODFs; 12 if not given."),
     tile: int | None = typer.Option(None, help="Half the side of the boxes in voxels (even); by default what fits."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
-    threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads (of each worker); by default all are shared."),
     engine: str = typer.Option("auto", help="auto, compiled, torch or reference: equal results, unequal speed."),
     bfloat16: bool = typer.Option(False, "--bfloat16", help="Half precision: a third quicker for wide networks."),
     ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
     force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
+    scheduler: str | None = typer.Option(None, help="List: address of a dask scheduler that runs, or its JSON file."),
+    workers: int | None = typer.Option(None, min=1, help="List: processes on this machine; by default as many as fit."),
+    retries: int = typer.Option(2, min=0, help="List: how often a subject is tried again whose worker died."),
 ) -> None:
-    """Apply a fitted network to another scan with the same shells, without training."""
+    """Apply a trained network to a scan, or to every scan of a list, without training."""
+    from shd.cli.cohort_inference import infer_list
     from shd.cli.fit import check_choices
-    from shd.cli.progress_bar import shown_progress
-    from shd.fitting.device import usable_device
-    from shd.fitting.infer import infer as infer_scan
-    from shd.fitting.outputs import write_fit
-    from shd.io.scans import read_scan
+    from shd.fitting.cohort import Choices
+    from shd.io.subjects import Subject, lists_subjects
 
     check_choices(None, None, degree, tile, engine)
-    device = usable_device(device)
-    inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, model=model)
-    with output_folder(out, force) as folder:
-        scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
-        with shown_progress() as report:
-            result = infer_scan(
-                scan, model, degree=degree, tile=tile, device=device, threads=threads, engine=engine,
-                bfloat16=bfloat16, report=report,
-            )  # fmt: skip
-            files = write_fit(folder, scan, result, inputs, report)
+    choices = Choices(model, degree, tile, device, threads, engine, bfloat16, ignore_bad_voxels, force)
+    if not lists_subjects(dwi):
+        _check_absent("a list (.tsv, .csv, .txt or a folder)", scheduler=scheduler, workers=workers)
+        given = {tissue: path for tissue, path in (("wm", wm), ("gm", gm), ("csf", csf)) if path}
+        _infer_one(Subject(out.name, dwi, bval, bvec, grad, mask, given), out, choices)
+        return
+    files = {"bval": bval, "bvec": bvec, "grad": grad, "mask": mask, "wm": wm, "gm": gm, "csf": csf}
+    _check_absent("one scan; a table has columns for them", **files)
+    if scheduler and workers:
+        raise typer.BadParameter(f"--workers {workers} and --scheduler {scheduler}: give one of them")
+    infer_list(dwi, out, choices, scheduler, workers, retries)
+
+
+def _check_absent(use: str, **options: object) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise typer.BadParameter(f"{', '.join(given)}: only for {use}")
+
+
+def _infer_one(subject: "Subject", out: Path, choices: "Choices") -> None:
+    from shd.cli.progress_bar import shown_progress
+    from shd.fitting.cohort import write_subject
+    from shd.fitting.device import usable_device
+
+    usable_device(choices.device)
+    with output_folder(out, choices.force) as folder, shown_progress() as report:
+        result, files = write_subject(subject, folder, choices, {}, report)
     announce(result, files, out)

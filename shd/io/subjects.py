@@ -71,12 +71,12 @@ def read_subjects(path: str | Path) -> tuple[Subject, ...]:
     - a folder of BIDS derivatives as QSIPrep writes it: sub-*/[ses-*/]dwi/*_desc-preproc_dwi.nii.gz, with
       MRtrix3's table `.b` before .bval and .bvec, and *_desc-brain_mask.nii.gz.
 
-    Paths are relative to the list's folder. A name is by default that of the scan's file, without its ending and
-    without `_desc-preproc_dwi`.
+    Paths are relative to the list's folder, and absolute in what is returned. A name is by default that of the scan's
+    file, without its ending and without `_desc-preproc_dwi`.
 
     Raises ScanError for an empty list, an unknown column, a missing file or two subjects of one name, with the line.
     """
-    source = Path(path)
+    source = Path(path).absolute()
     if source.is_dir():
         found = [("", _of_derivatives(image)) for layout in _LAYOUTS for image in source.glob(layout)]
         found.sort(key=lambda entry: entry[1].name)

@@ -1,0 +1,62 @@
+"""`shd infer` on a list of subjects: what it says while they are computed, and in the end."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from shd.cli.messages import complain, tell
+
+if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
+    from shd.fitting.cohort import Choices, Outcome
+
+__all__ = ["infer_list"]
+
+_NAMES_SHOWN = 8
+
+
+def infer_list(
+    path: Path, out: Path, choices: "Choices", scheduler: str | None, workers: int | None, retries: int
+) -> None:
+    """Infer every subject of a list; exit with 2 where one failed, having said which and why."""
+    from shd.cli.progress_bar import shown_progress
+    from shd.fitting.cohort import infer_cohort
+    from shd.io.subjects import read_subjects
+
+    subjects = read_subjects(path)
+    try:
+        with shown_progress() as report:
+            outcomes = infer_cohort(
+                subjects, out, choices, scheduler=scheduler, workers=workers, retries=retries, report=report,
+                on_outcome=_say,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        complain("interrupted", "yellow", f"the same command goes on with the subjects that are not in {out} yet")
+        raise
+    _conclude(outcomes, out)
+
+
+def _say(outcome: "Outcome") -> None:
+    for message in outcome.warnings:
+        complain("warning", "yellow", f"{outcome.name}: {message}")
+    if outcome.error:
+        complain("failed", "bold red", f"{outcome.name}: {outcome.error}")
+
+
+def _conclude(outcomes: tuple["Outcome", ...], out: Path) -> None:
+    from shd.fitting.cohort import DONE_BEFORE, FAILED
+
+    failed = [outcome.name for outcome in outcomes if outcome.state == FAILED]
+    before = [outcome.name for outcome in outcomes if outcome.state == DONE_BEFORE]
+    if before:
+        tell(f"skipped {len(before)} of {len(outcomes)} subjects, which were done before: {_listed(before)}")
+    done = len(outcomes) - len(failed) - len(before)
+    tell(f"wrote {done} of {len(outcomes)} subjects in {out}; what became of each is in {out / 'cohort.json'}")
+    if failed:
+        complain("error", "bold red", f"{len(failed)} of {len(outcomes)} subjects failed: {_listed(failed)}")
+        raise typer.Exit(2)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
