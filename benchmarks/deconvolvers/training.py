@@ -88,9 +88,11 @@ def train(
     With "shd" and None it is what `shd fit` does with that budget and seed.
     """
     network = NETWORKS[name]
+    alone = name != "shd" or weights is not None  # rivals learn from the scan alone
     settings = default_settings(
-        int(scan.mask.sum()), minutes=budget.minutes, steps=budget.steps, seed=budget.seed, engine=network.engine
-    )
+        int(scan.mask.sum()), minutes=budget.minutes, steps=budget.steps, seed=budget.seed, engine=network.engine,
+        start="none" if alone else None,
+    )  # fmt: skip
     if network.learning_rate is not None:
         settings = replace(settings, learning_rate=network.learning_rate)
     if weights is not None:

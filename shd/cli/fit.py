@@ -25,7 +25,8 @@ def fit(
     minutes: float | None = typer.Option(None, min=0.0, help="Training time; by default 1 to 10, by the mask's size."),
     steps: int | None = typer.Option(None, min=1, help="Training steps in place of minutes: the same result always."),
     degree: int | None = typer.Option(None, help="Degree of the fODFs; 12 if not given."),
-    width: int | None = typer.Option(None, min=1, help="Channels of the network; by default 8 on a CPU, 32 on a GPU."),
+    start: str | None = typer.Option(None, help="Trained network to adapt: small (default), base, a file, or none."),
+    width: int | None = typer.Option(None, min=1, help="Channels of a network from nothing; 8 on a CPU, 32 on a GPU."),
     tile: int = typer.Option(8, help="Side of the training tiles in voxels (even); smaller takes less memory."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
@@ -34,7 +35,7 @@ def fit(
     ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
     force: bool = typer.Option(False, "--force", help="Replace results; forget an interrupted fit."),
 ) -> None:
-    """Fit the fODFs of one scan: a network is trained on the scan itself, then applied to every voxel of the mask."""
+    """Fit the fODFs of one scan: a trained network is adapted to the scan, then applied to every voxel of the mask."""
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.budget import default_settings, describe
     from shd.fitting.device import usable_device
@@ -44,8 +45,10 @@ def fit(
     from shd.io.scans import read_scan
 
     check_choices(minutes, steps, degree, tile, engine)
+    if width is not None and start not in (None, "none"):
+        raise typer.BadParameter(f"--width {width} and --start {start}: a trained network has its own; give one of them")
     device = usable_device(device)
-    others = {"tile": tile, "seed": seed, "engine": engine} | ({"threads": threads} if threads else {})
+    others = {"tile": tile, "seed": seed, "engine": engine, "start": start} | ({"threads": threads} if threads else {})
     inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, wm=wm, gm=gm, csf=csf)
     with output_folder(out, force) as folder:
         scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)

@@ -6,7 +6,10 @@ from shd.engines.choice import describe_engine
 from shd.graphs.spatial import distance_classes
 from shd.training.settings import FitSettings, default_device
 
-__all__ = ["default_settings", "describe"]
+__all__ = ["START", "default_settings", "describe"]
+
+START = "small"
+"""The trained network that a fit adapts to its scan (docs/pretrained.md)."""
 
 # On two cores a fit of a few thousand voxels stops improving after about a minute, a thousand steps (docs/method.md);
 # larger scans get more, so that every voxel is seen some 25 times.
@@ -22,15 +25,22 @@ def default_settings(
     steps: int | None = None,
     width: int | None = None,
     device: str | None = None,
+    start: str | None = None,
     **others: object,
 ) -> FitSettings:
-    """Return settings for a mask of `voxels` voxels on this machine; what is given is kept."""
+    """Return settings for a mask of `voxels` voxels on this machine; what is given is kept.
+
+    start: as in `FitSettings`; by default the packaged network, none where a width is asked for.
+    """
     device = device or default_device()
     if minutes is None and steps is None:
         minutes = min(_LONGEST, max(_SHORTEST, voxels / _VOXELS_PER_MINUTE))
+    if start is None:
+        start = START if width is None else "none"
     if width is None:
         width = _GPU_WIDTH if device.startswith("cuda") else _CPU_WIDTH
-    return replace(FitSettings(minutes=minutes, steps=steps, width=width, device=device), **others)  # type: ignore[arg-type]
+    settings = FitSettings(minutes=minutes, steps=steps, width=width, device=device, start=start)
+    return replace(settings, **others)  # type: ignore[arg-type]
 
 
 def describe(settings: FitSettings, voxels: int) -> str:
@@ -40,4 +50,5 @@ def describe(settings: FitSettings, voxels: int) -> str:
     precision = "bfloat16" if settings.bfloat16 else "float32"
     engine = describe_engine(settings.engine, settings.device, len(distance_classes(settings.kernel)))
     work = f"training {budget} on {place} in {precision} (engine {engine})"
-    return f"{voxels} voxels; {work}, network of width {settings.width}"
+    network = f"a network of width {settings.width}" if settings.start == "none" else f"the network {settings.start}"
+    return f"{voxels} voxels; {work}, {network}"

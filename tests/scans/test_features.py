@@ -94,7 +94,7 @@ def test_channels_are_the_estimates_then_the_shells_on_masked_voxels():
     count = int(mask.sum())
     signal = torch.rand(count, len(gradients.bvalues), generator=generator)
     estimates = torch.rand(count, SCALES, len(VERTICES) + 2, generator=generator)
-    field = features(signal, estimates, mask)
+    field = features(signal, estimates, torch.ones(count), mask)
     assert field.shape == (len(VERTICES), *mask.shape, feature_count(responses, gradients))
     assert not field[:, mask == 0].any()
     shells = torch.from_numpy(shell_interpolation(gradients, VERTICES)).float()

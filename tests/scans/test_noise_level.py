@@ -9,7 +9,8 @@ from shd.scans.normalisation import normalise
 from shd.scans.scan import Scan
 from shd.signal.gradients import gradient_table
 from shd.signal.noise import add_rician_noise
-from shd.simulation.protocols import CLINICAL, HARDI, RESEARCH, protocol_gradients
+from shd.simulation import crossing_phantom
+from shd.simulation.protocols import CLINICAL, HARDI, RESEARCH, Protocol, protocol_gradients
 from shd.simulation.tissues import B0_INTENSITY, CSF, GREY_MATTER, WHITE_MATTER
 from shd.sphere.directions import half_sphere, normalised
 
@@ -88,10 +89,34 @@ def test_a_shell_too_sparse_for_a_fit_is_passed_over():
     assert noise_level(measured(brain(gradients), gradients, 50.0)) == pytest.approx(50.0, rel=0.04)
 
 
-@pytest.mark.parametrize("directions", [6, 7])
-def test_without_directions_to_spare_there_is_no_noise_level(directions):
-    gradients = protocol_gradients(replace(CLINICAL, shells=((1000.0, directions),)))
-    assert noise_level(measured(brain(gradients), gradients, 50.0)) == 0.0
+@pytest.mark.parametrize(("bvalue", "directions"), [(1000.0, 6), (3000.0, 12), (3000.0, 16)])
+@pytest.mark.parametrize("snr", [10, 30])
+def test_where_directions_are_few_repeats_of_b0_tell(bvalue, directions, snr):
+    gradients = protocol_gradients(Protocol("few", 4, ((bvalue, directions),)))
+    found = noise_level(measured(brain(gradients), gradients, B0_INTENSITY / snr))
+    assert found == pytest.approx(B0_INTENSITY / snr, rel=0.05)
+
+
+@pytest.mark.parametrize("shells", [((1000.0, 6),), ((3000.0, 12),), ((1000.0, 15), (3000.0, 15))])
+def test_without_repeats_neighbours_or_a_rough_fit_tell(shells):
+    """Both are too high; of a phantom at SNR 20, which is coarse, by less than a third."""
+    phantom = crossing_phantom(60.0, shape=(10, 10, 6), protocol=Protocol("few", 2, shells), seed=1)
+    true = B0_INTENSITY / 20
+    assert 0.95 * true < noise_level(normalise(phantom.scan)) < 1.35 * true
+
+
+def test_volumes_that_were_copied_are_no_repeats():
+    gradients = protocol_gradients(Protocol("few", 3, ((1000.0, 12),)))
+    scan = measured(brain(gradients), gradients, 50.0)
+    signal = scan.signal.copy()
+    signal[:, gradients.b0_volumes] = 1.0
+    assert noise_level(replace(scan, signal=signal)) == pytest.approx(50.0, rel=0.4)
+
+
+def test_lines_of_two_voxels_and_few_directions_say_nothing():
+    gradients = protocol_gradients(Protocol("few", 1, ((1000.0, 6),)))
+    whole = brain(gradients)[:2, :2, :2]
+    assert noise_level(normalise(Scan(whole.astype(np.float32), np.eye(4), gradients, np.ones((2, 2, 2), bool)))) == 0.0
 
 
 def test_voxels_without_b0_signal_and_empty_masks_are_no_error():
