@@ -55,7 +55,7 @@ def test_every_protocol_has_the_same_channels(protocol, tissues):
 
 
 def test_nothing_outside_the_mask():
-    scan, responses, phantom = scan_of()
+    _, responses, phantom = scan_of()
     mask = np.zeros(SHAPE, bool)
     mask[1:4, 2, 1:3] = True
     found, _ = fields(normalise(replace(phantom.scan, mask=mask)), responses)
@@ -64,7 +64,7 @@ def test_nothing_outside_the_mask():
 
 def test_the_score_of_noise_alone_has_deviation_one():
     """Where the answer is exact the residual is noise, and no direction stands out but by it."""
-    scan, responses, phantom = scan_of(snr=None)
+    scan, responses, _ = scan_of(snr=None)
     generator = np.random.default_rng(0)
     clean = scan.signal.astype(np.float64)
     sigma = 0.02

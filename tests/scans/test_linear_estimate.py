@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def model_of(protocol, tissues=3):
 
 def test_it_is_the_mean_of_the_gaussian_model_given_the_signal():
     """Against draws: among many random fODFs and noises, no other linear rule has a smaller mean square error."""
-    gradients, responses, model = model_of(CLINICAL, tissues=1)
+    _, _, model = model_of(CLINICAL, tissues=1)
     noise, generator, count = 0.05, np.random.default_rng(0), 40_000
     values, degrees = even_harmonics(VERTICES, DEGREE), coefficient_degrees(DEGREE)
     deviation = np.sqrt(4 * np.pi * (0.5**2 + 0.3**2)) * np.ones(len(degrees))
@@ -56,5 +58,5 @@ def test_without_noise_it_finds_the_part_and_the_direction():
 def test_what_is_seen_grows_with_signal_over_noise():
     _, _, model = model_of(RESEARCH)
     seen = [linear_estimate(model, VERTICES, noise).resolution for noise in (0.3, 0.05, 0.005)]
-    assert all((earlier <= later + 1e-9).all() for earlier, later in zip(seen, seen[1:], strict=False))
+    assert all((earlier <= later + 1e-9).all() for earlier, later in pairwise(seen))
     assert (np.diff(seen[1]) < 0).all() and seen[2][0] > 0.99 and (seen[0] >= 0).all()
