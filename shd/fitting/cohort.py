@@ -31,7 +31,7 @@ from shd.graphs.spatial import distance_classes
 from shd.inference.memory import available_memory, voxels_that_fit
 from shd.inference.tiled import HALO
 from shd.io.atomic import write_json
-from shd.io.checkpoints import read_model
+from shd.io.checkpoints import PACKAGED, read_model
 from shd.io.subjects import Subject
 
 __all__ = ["DONE", "DONE_BEFORE", "FAILED", "Choices", "Outcome", "infer_cohort", "infer_subject", "write_subject"]
@@ -194,7 +194,7 @@ def _results(
 
 def _absolute(model: str) -> str:
     """Return a file's whole path, for workers that stand elsewhere; the name of a packaged model as it is."""
-    return str(Path(model).absolute()) if Path(model).is_file() else model
+    return model if model in PACKAGED else str(Path(model).absolute())
 
 
 def _fingerprint(model: str) -> str:
@@ -203,11 +203,10 @@ def _fingerprint(model: str) -> str:
     Raises CheckpointError where the file holds no model.
     """
     stored = read_model(model)
-    network, responses = stored[0], stored[1]
-    digest = hashlib.sha256(json.dumps(asdict(network.config)).encode())
-    for name, tensor in network.state_dict().items():
+    digest = hashlib.sha256(json.dumps(asdict(stored.network.config)).encode())
+    for name, tensor in stored.network.state_dict().items():
         digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-    for response in responses:
+    for response in stored.responses:
         digest.update(response.tissue.encode() + response.bvalues.tobytes() + response.coefficients.tobytes())
     return digest.hexdigest()
 
@@ -263,7 +262,7 @@ def _tile(shape: tuple[int, ...], choices: Choices) -> int | None:
     if choices.tile is not None or choices.sharers == 1:
         return choices.tile
     device = torch.device(usable_device(choices.device))
-    config = read_model(choices.model)[0].config
+    config = read_model(choices.model).network.config
     empty, radii = torch.empty(0, dtype=torch.float32, device=device), len(distance_classes(config.kernel))
     voxels = voxels_that_fit(config, device, choose_engine(choices.engine, empty, radii).name) // choices.sharers
     core = round(voxels ** (1 / 3)) - 2 * HALO
