@@ -84,7 +84,7 @@ def fit(
     report: Report = silent,
     build: Callable[[ModelConfig], Deconvolver] = Deconvolver,
 ) -> Fit:
-    """Return the fODFs of one scan, by a network trained on that scan alone (Elaldi et al. 2024).
+    """Return the fODFs of one scan, by a network adapted to that scan, or trained on it alone (Elaldi et al. 2024).
 
     responses: white matter first, then isotropic tissues; estimated from the scan if None. settings: every choice,
     else good ones for this machine with the budget `minutes` or `steps`. degree: of the fODFs, 12 if None. checkpoint:
@@ -119,7 +119,7 @@ def fit(
         normalised,
         responses,
         settings,
-        counted("first estimate", len(normalised.b0), report),
+        counted("first estimate", len(normalised.b0) * (1 + settings.parts), report),
         build,
         start and start.network,
     )
@@ -186,9 +186,9 @@ def finish(
 def _train(training: SubjectTraining, checkpoint: Path | None, report: Report) -> None:
     """Train to the end of the budget, validating at even parts of it and saving every so often."""
     parts, saved = training.settings.validations, time.monotonic()
-    if not training.history:  # the untrained network, which is the first estimate, is the one to beat
+    if training.views and not training.history:  # the network as it is at the start is the one to beat
         training.history.append({"step": 0, "seconds": 0.0, "held_out": training.validate()})
-    while training.progress < 1.0:
+    while training.views and training.progress < 1.0:
         part = int(training.progress * parts)  # of the whole budget: an interrupted fit validates at the same steps
         row: dict[str, Any] = training.step()
         if int(training.progress * parts) > part:

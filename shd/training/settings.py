@@ -28,7 +28,8 @@ class FitSettings:
     `shd.engines.ENGINES`. recompute: activations are computed again in the backward pass instead of kept: a quarter
     less memory for large tiles. coherence: how the estimate that is corrected hears neighbours. start: the trained
     network that is adapted to the scan, "base", "small" or a file, whose shape then takes the place of width, levels
-    and the like; "none" begins with a network that answers with the estimate.
+    and the like; "none" begins with a network that answers with the estimate. parts: of the directions; with 2 or more
+    each part is predicted from the others (`shd.training.view`), with 0 the network sees all that it has to explain.
     """
 
     minutes: float | None = None
@@ -55,6 +56,7 @@ class FitSettings:
     recompute: bool = False
     threads: int = field(default_factory=torch.get_num_threads)
     start: str = "none"
+    parts: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:

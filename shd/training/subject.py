@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from shd.engines import set_engine
@@ -16,17 +16,14 @@ from shd.errors import CheckpointError
 from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
-from shd.scans.coherent_estimate import estimate_scan, noise_pull, relative_noise
+from shd.scans.coherent_estimate import relative_noise
 from shd.scans.features import feature_count
-from shd.scans.first_estimate import design
-from shd.scans.network_input import network_input
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import random_tile, tile_rows, tile_shape
-from shd.signal.forward_model import forward_model
 from shd.signal.response import Response
-from shd.training.losses.objective import Objective
 from shd.training.schedule import learning_rate_factor
 from shd.training.settings import FitSettings
+from shd.training.view import View, held_out_parts, make_view
 
 __all__ = ["SubjectTraining"]
 
@@ -39,6 +36,9 @@ class SubjectTraining:
     on. on_estimate: told how many voxels each piece of work on the estimates was worth, all together as many as there
     are, while the object is made. build: makes the network; another one than ours is how rivals are trained on the same
     data, losses and budget. start: trained network to begin with.
+
+    views: what is seen and what is predicted, in turn; none where no shell can spare a part, and then there is nothing
+    to train on.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class SubjectTraining:
         self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
         self.best_loss = float("inf")
         self.noise = relative_noise(scan)
-        self.features = network_input(self.config, responses, scan.gradients, vertices, self.noise, device)
-        self.estimates = estimate_scan(
-            scan, responses, vertices, device, coherence=settings.coherence, noise=self.noise, on_block=on_estimate
-        )
-        self.objective = _objective(scan, responses, vertices, settings, device)
+        known = (scan, responses, self.config, vertices, self.noise, settings)
+        whole = make_view(*known, on_estimate=on_estimate)
+        self.estimates = whole.estimates
+        unseen = held_out_parts(scan, settings.parts)
+        self.views = tuple(make_view(*known, part, on_estimate) for part in unseen) if settings.parts else (whole,)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
@@ -98,7 +98,9 @@ class SubjectTraining:
         tiles = (random_tile(self.scan.rows, self.voxels, self.shape, self.generator) for _ in range(count))
         return np.stack([tile_rows(self.scan.rows, tile) for tile in tiles])
 
-    def _terms(self, model: Deconvolver, rows: Int[np.ndarray, "tile tx ty tz"], held_out: bool) -> dict[str, Tensor]:
+    def _terms(
+        self, model: Deconvolver, view: View, rows: Int[np.ndarray, "tile tx ty tz"], held_out: bool
+    ) -> dict[str, Tensor]:
         """Return the loss terms of tiles; `held_out` chooses the voxels that are scored, all where there are none."""
         inside = rows >= 0
         chosen = rows[inside]
@@ -107,12 +109,12 @@ class SubjectTraining:
         chosen_voxels = self.held_out[chosen] == held_out
         # a mean over no voxel is NaN, and one NaN ends the training: a tile may hold just one voxel, a mask a few
         scored = torch.from_numpy(chosen_voxels | (not chosen_voxels.any())).to(self.device)
-        estimates = torch.from_numpy(self.estimates[chosen]).to(self.device).float()
+        estimates = torch.from_numpy(view.estimates[chosen]).to(self.device).float()
         noise = torch.from_numpy(self.noise[chosen]).to(self.device)
-        fields = self.features(signal, estimates, noise, mask)
+        fields = view.features(signal[:, view.seen], estimates, noise, mask)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-            fractions = model(fields, mask.unsqueeze(-1)).of(self.features.answers)
-        return self.objective.terms(fractions, signal, mask, scored, noise)
+            fractions = model(fields, mask.unsqueeze(-1)).of(view.features.answers)
+        return view.objective.terms(fractions, signal, mask, scored, noise)
 
     def step(self) -> dict[str, float]:
         """Train on one batch of random tiles; return the loss and its terms."""
@@ -121,7 +123,8 @@ class SubjectTraining:
             factor = learning_rate_factor(self.progress, self.settings.warm_up)
             group["lr"] = self.settings.learning_rate * factor
         self.model.train()
-        terms = self._terms(self.model, self._draw(self.settings.batch), held_out=False)
+        view = self.views[self.steps_done % len(self.views)]
+        terms = self._terms(self.model, view, self._draw(self.settings.batch), held_out=False)
         self.optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
         self.optimiser.step()
@@ -141,7 +144,8 @@ class SubjectTraining:
     def validate(self) -> float:
         """Return the loss of the averaged weights on held-out voxels; keep the weights if it is the lowest so far."""
         started = time.perf_counter()
-        loss = float(self._terms(self.average, self.validation_tiles, held_out=True)["loss"])
+        found = [self._terms(self.average, view, self.validation_tiles, held_out=True)["loss"] for view in self.views]
+        loss = float(torch.stack(found).mean())
         if loss < self.best_loss:
             self.best_loss = loss
             for name, value in self.average.state_dict().items():
@@ -212,19 +216,6 @@ def _config(scan: NormalisedScan, responses: tuple[Response, ...], settings: Fit
         spatial_poolings=settings.spatial_poolings,
         normalisation=settings.normalisation,
     )
-
-
-def _objective(
-    scan: NormalisedScan,
-    responses: tuple[Response, ...],
-    vertices: Float[np.ndarray, "vertex 3"],
-    settings: FitSettings,
-    device: torch.device,
-) -> Objective:
-    weighted = torch.from_numpy(np.concatenate([s.volumes for s in scan.gradients.weighted_shells])).to(device)
-    forward = forward_model(responses, scan.gradients, vertices).to(device)
-    pull = noise_pull(design(responses, scan.gradients, vertices), vertices, 1.0)
-    return Objective(forward, vertices, weighted, settings.weights, settings.degree, pull, settings.coherence)
 
 
 def _fingerprint(scan: NormalisedScan, responses: tuple[Response, ...], settings: FitSettings) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from shd.models.deconvolver import TissueFractions
@@ -45,7 +45,8 @@ class Objective:
 
     forward: forward model of the scan. vertices: unit vectors of the network's finest sphere. weighted: indices of the
     diffusion-weighted volumes, whose noise floor is accounted for. degree: of the regularised fODF. pull: of noise of
-    deviation 1 on a direction (`noise_pull`). coherence: the shape of the structured sparsity.
+    deviation 1 on a direction (`noise_pull`). coherence: the shape of the structured sparsity. volumes: that are data, all
+    but the exception above if None.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class Objective:
         degree: int = 8,
         pull: float = 0.0,
         coherence: Coherence = Coherence(),  # frozen
+        volumes: Int[Tensor, " counted"] | None = None,
     ) -> None:
         self.weights, self.pull, self.coherence = weights, pull, coherence
         device = forward.wm.device
         floor = torch.zeros(len(forward.wm), 1, device=device)
         floor[weighted] = float(coherence.noise_floor)
-        self.volumes = torch.arange(len(floor), device=device) if forward.isotropic.shape[1] else weighted
+        every = torch.arange(len(floor), device=device) if forward.isotropic.shape[1] else weighted
+        self.volumes = every if volumes is None else volumes
         self.predict, self.floor = forward.at(self.volumes), floor[self.volumes]
         self.root = len(vertices) ** 0.5
         basis = torch.from_numpy(even_harmonics(vertices, degree).astype(np.float32)).to(device)
