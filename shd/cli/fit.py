@@ -46,7 +46,7 @@ def fit(
 
     check_choices(minutes, steps, degree, tile, engine)
     if width is not None and start not in (None, "none"):
-        raise typer.BadParameter(f"--width {width} and --start {start}: a trained network has its own; give one of them")
+        raise typer.BadParameter(f"--width {width} and --start {start}: a trained network has one; give either")
     device = usable_device(device)
     others = {"tile": tile, "seed": seed, "engine": engine, "start": start} | ({"threads": threads} if threads else {})
     inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, wm=wm, gm=gm, csf=csf)

@@ -188,7 +188,7 @@ def test_infer_refuses_other_shells(capsys, fitted, tmp_path, protocol):
     ran = run_program(capsys, "infer", *words(files), "--model", model, "--out", tmp_path / "out")
     assert ran.code == 2
     bvalues = [str(int(b)) for b, _ in protocol.shells]
-    expected = f"trained for b = 0, 1000, 3000 but the scan has b = {', '.join(['0', *bvalues])}; fit this scan itself"
+    expected = f"trained for b = 0, 1000, 3000 but the scan has b = {', '.join(['0', *bvalues])}; use --model base"
     assert expected in ran.err
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.partial").exists()
 
