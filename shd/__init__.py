@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from shd.fitting.fit import fit
     from shd.fitting.infer import infer
     from shd.fitting.simulate import simulate
+    from shd.fitting.train import train
     from shd.io.scans import read_scan
 
-__all__ = ["__version__", "fit", "infer", "read_scan", "simulate"]
+__all__ = ["__version__", "fit", "infer", "read_scan", "simulate", "train"]
 
 _FRONT = {
     "fit": "shd.fitting.fit",
     "infer": "shd.fitting.infer",
     "read_scan": "shd.io.scans",
     "simulate": "shd.fitting.simulate",
+    "train": "shd.fitting.train",
 }
 
 

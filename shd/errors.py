@@ -36,6 +36,10 @@ class CheckpointError(ShdError):
     """A saved model or a saved training state cannot be used."""
 
 
+class SettingsError(ShdError):
+    """The settings asked for are unknown, contradict each other or cannot be."""
+
+
 class ResourceError(ShdError):
     """The machine has not the memory or the device for what was asked."""
 

@@ -47,7 +47,7 @@ def imports(trees: dict[str, ast.Module], name: str) -> set[str]:
 
 def rank(name: str) -> int:
     """Place in the one-way order: types and errors first, then the folders, the package's own front last."""
-    chapter = [*name.split("."), ""][1]
+    chapter = [*name.split("."), ""][1].removeprefix("__main__")
     if chapter in BASE:
         return -1
     return FOLDERS.index(chapter) if chapter else len(FOLDERS)
@@ -92,7 +92,7 @@ TREES = modules(PACKAGE)
 def test_every_folder_has_its_place_in_the_order():
     folders = {path.parent.relative_to(PACKAGE).parts[0] for path in PACKAGE.glob("*/**/*.py")}
     assert folders <= set(FOLDERS)
-    assert {path.stem for path in PACKAGE.glob("*.py")} <= {*BASE, "__init__"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} <= {*BASE, "__init__", "__main__"}
 
 
 def test_imports_point_one_way():

@@ -17,11 +17,11 @@ __all__ = ["announce", "output_folder", "paths_of"]
 
 
 @contextmanager
-def output_folder(out: Path, force: bool) -> Iterator["OutputFolder"]:
+def output_folder(out: Path, force: bool, forget: bool | None = None) -> Iterator["OutputFolder"]:
     """Give the folder in the making; on the way out leave nothing unfinished but a checkpoint, and say where it is."""
     from shd.fitting.output_folder import OutputFolder
 
-    folder = OutputFolder(out, force)
+    folder = OutputFolder(out, force, forget)
     try:
         yield folder
     except BaseException as error:

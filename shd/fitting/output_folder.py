@@ -16,6 +16,8 @@ _RESULTS = (
     *(f"response_{tissue}.txt" for tissue in ("wm", "gm", "csf")),
     "model.safetensors",
     "fit.png",
+    "log.csv",
+    "loss.png",
 )
 
 
@@ -27,8 +29,11 @@ class OutputFolder:
     leaves its checkpoint in `partial`, where the next run with the same `out` finds it.
     """
 
-    def __init__(self, out: Path, force: bool = False) -> None:
-        """Make sure that results can be written. Raises OutputError where they cannot, or where `out` holds files."""
+    def __init__(self, out: Path, force: bool = False, forget: bool | None = None) -> None:
+        """Make sure that results can be written. Raises OutputError where they cannot, or where `out` holds files.
+
+        force: results may be replaced. forget: whether a checkpoint goes; as `force` if None.
+        """
         self.out = Path(os.path.abspath(out))  # noqa: PTH100  (a name for the folder beside it; links stay links)
         try:
             if self.out.exists() and not self.out.is_dir():
@@ -43,7 +48,7 @@ class OutputFolder:
             self._results_remain = False
             self._made = [folder for folder in self.partial.parents if not folder.exists()]
             self.partial.mkdir(parents=True, exist_ok=True)
-            self._clear(keep_checkpoint=not force)
+            self._clear(keep_checkpoint=not (force if forget is None else forget))
             probe = self.partial / ".probe"
             probe.touch()
             probe.unlink()

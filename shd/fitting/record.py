@@ -15,7 +15,7 @@ from shd.graphs.spatial import distance_classes
 from shd.models.deconvolver import Deconvolver
 from shd.scans.scan import Scan
 
-__all__ = ["run_record"]
+__all__ = ["run_record", "versions"]
 
 _LIBRARIES = ("torch", "numpy", "scipy", "healpy", "dipy", "nibabel", "numba")
 
@@ -51,8 +51,13 @@ def run_record(scan: Scan, result: Fit, inputs: Mapping[str, Any]) -> dict[str, 
         "final_losses": {name: _finite(value) for name, value in last.items() if name not in ("step", "seconds")},
         "held_out_loss": _held_out(result),
         "seconds": result.seconds,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that decide numbers."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
 def _engine(model: Deconvolver) -> str:

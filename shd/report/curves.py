@@ -2,18 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-__all__ = ["HistoryRow", "draw_curves"]
+__all__ = ["HistoryRow", "draw_curves", "loss_figure"]
 
 HistoryRow = Mapping[str, float | int | None]
 
 _WHOLE = {"loss": "black", "held_out": "tab:red"}
 _TERMS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:cyan")
 _ABSCISSAE = ("step", "seconds")
+
+
+def loss_figure(path: Path, history: Sequence[HistoryRow], title: str) -> None:
+    """Write the curves of `draw_curves` as PNG."""
+    figure = Figure(figsize=(9, 6), dpi=110, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)  # no display, no global state
+    axes = figure.subplots()
+    draw_curves(axes, history)
+    axes.set_title(title)
+    figure.savefig(path, format="png")
 
 
 def draw_curves(axes: Axes, history: Sequence[HistoryRow]) -> None:

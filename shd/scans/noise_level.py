@@ -12,6 +12,7 @@ __all__ = ["noise_level"]
 
 _HIGHEST_DEGREE = 8  # of the fit whose residual is noise
 _LEAST_DEGREE = 4  # below, fibres pass for noise: at b = 3000 they leave three times as much as SNR 20 does
+_ROUGH_DEGREE = 2  # where nothing better is there: at b = 1000 fibres leave little of themselves
 _LEAST_FREEDOM = 2  # directions more than coefficients: little in one voxel, enough over hundreds
 _LEAST_REPEATS = 3  # b=0 volumes whose spread is taken for noise: two may differ by what lies between them
 _VOXELS = 20_000  # that are looked at, evenly over the mask
@@ -25,24 +26,34 @@ def noise_level(scan: NormalisedScan) -> float:
     The lowest shell of 17 directions or more is fitted by even harmonics of degree 8, or what they allow. The
     residuals' variance, divided by that of a Rician magnitude for σ = 1 (`_variance`), is σ² in every voxel, and the
     median over voxels stands for all: the few that move or pulse do not count. Where no shell has so many directions,
-    the spread of three or more b=0 volumes is taken; else the median of second differences between neighbouring voxels,
-    to which anatomy adds a little. 0 where the mask is empty, or so thin that no voxel has two neighbours in a line.
+    the spread of three or more b=0 volumes is taken. Else the lower of two estimates that are both too high: the median
+    of second differences between neighbouring voxels, to which anatomy adds, and what degree 2 leaves of the lowest
+    shell of 8 directions or more, to which fibres add. 0 where the mask is empty, or where there is no such shell and
+    no voxel has two neighbours in a line.
     """
     rows = np.flatnonzero(scan.b0 > 0)
     if not len(rows):
         return 0.0
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _VOXELS)).astype(int)]
-    least = coefficient_count(_LEAST_DEGREE) + _LEAST_FREEDOM
-    spare = [shell.volumes for shell in scan.gradients.weighted_shells if len(shell.volumes) >= least]
-    if spare:
-        return _from_shell(scan, rows, spare[0])
+    fine = _lowest_shell(scan, _LEAST_DEGREE)
+    if fine is not None:
+        return _from_shell(scan, rows, fine)
     b0 = scan.gradients.b0_volumes
     if len(b0) >= _LEAST_REPEATS:
         repeats = _intensities(scan, rows, b0)
         variance = repeats.var(axis=1, ddof=1)
         if np.median(variance) > 0:  # volumes that were copied are no repeats
-            return float(np.sqrt(np.median(variance) / _median_share(len(b0) - 1)))
-    return _from_neighbours(scan)
+            return float(np.sqrt(np.median(variance) / _median_share(float(len(b0) - 1))))
+    rough = _lowest_shell(scan, _ROUGH_DEGREE)
+    found = [_from_neighbours(scan), 0.0 if rough is None else _from_shell(scan, rows, rough)]
+    return min((level for level in found if level > 0), default=0.0)
+
+
+def _lowest_shell(scan: NormalisedScan, degree: int) -> Int[np.ndarray, " volume"] | None:
+    """Return the volumes of the lowest shell that a fit of this degree leaves something of, if there is one."""
+    least = coefficient_count(degree) + _LEAST_FREEDOM
+    shells = scan.gradients.weighted_shells
+    return next((shell.volumes for shell in shells if len(shell.volumes) >= least), None)
 
 
 def _intensities(

@@ -1,26 +1,30 @@
 """Training one network on many scans: simulated ones with their truth, real ones by what explains their signal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from shd.engines import ENGINES
 from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.coherent_estimate import Coherence, estimate_scan, noise_pull
-from shd.scans.fibre_features import FibreFeatures, fibre_feature_count
 from shd.scans.features import SphericalFeatures
+from shd.scans.fibre_features import FibreFeatures, fibre_feature_count
 from shd.scans.first_estimate import design
 from shd.scans.network_input import network_input
 from shd.scans.tiles import Tile, mask_spans, tile_rows
+from shd.scans.trained_range import TrainedRange, range_of
 from shd.signal.forward_model import forward_model
 from shd.signal.response import TISSUES
-from shd.training.examples import Example
+from shd.training.distributed import Processes
+from shd.training.examples import Example, ExampleTarget
 from shd.training.losses.objective import LossWeights, Objective
 from shd.training.losses.truth import truth_loss
 from shd.training.optimisation import Optimisation
@@ -33,12 +37,12 @@ __all__ = ["PopulationTraining", "Prepared", "TrainSettings"]
 class TrainSettings:
     """Settings of a training on many scans.
 
-    steps: the budget. batch: examples a step, over all processes. width, levels: of the network, as in `ModelConfig`.
-    learning_rate: its peak; warm_up: part of the budget until it. averaging: decay of the running average of the
-    weights that is kept. largest_gradient: norm to which gradients are cut. truth: weights of the terms "density",
-    "root" and "tissues" of `TruthLoss`, for simulated scans. signal: weight of the loss without truth, in which the
-    answer explains the signal: of real scans, and of simulated ones beside the truth. bfloat16: products in half
-    precision. engine: one of `shd.engines.ENGINES`.
+    steps: the budget; minutes: in its place, if given. batch: examples a step, over all processes. width, levels: of
+    the network, as in `ModelConfig`. learning_rate: its peak; warm_up: part of the budget until it. averaging: decay of
+    the running average of the weights that is kept. largest_gradient: norm to which gradients are cut. truth: weights
+    of the terms "density", "root" and "tissues" of `TruthLoss`, for simulated scans. signal: weight of the loss without
+    truth, in which the answer explains the signal: of real scans, and of simulated ones beside the truth. bfloat16:
+    products in half precision. engine: one of `shd.engines.ENGINES`.
     """
 
     steps: int = 10_000
@@ -59,6 +63,7 @@ class TrainSettings:
     bfloat16: bool = False
     engine: str = "auto"
     seed: int = 0
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
         """Check what would fail later."""
@@ -66,6 +71,8 @@ class TrainSettings:
             raise ValueError(f"engine {self.engine!r}: use one of {', '.join(ENGINES)}")
         if min(self.steps, self.batch) < 1:
             raise ValueError(f"{self.steps} steps of {self.batch} examples: give at least 1 of each")
+        if self.minutes is not None and self.minutes <= 0:
+            raise ValueError(f"{self.minutes} minutes: give more than 0")
 
     @property
     def config(self) -> ModelConfig:
@@ -84,7 +91,8 @@ class TrainSettings:
 class Prepared:
     """An example on the device. rows: of its box, −1 outside the mask. truth: fods and tissues, where they are known.
 
-    objective: of the signal, where its loss has a weight.
+    objective: of the signal, where its loss has a weight. target: signal and noise that it is told, where they are not
+    those that the network sees. seen: what the scan is like.
     """
 
     features: SphericalFeatures | FibreFeatures
@@ -94,15 +102,33 @@ class Prepared:
     mask: Float[Tensor, "1 x y z"]
     truth: tuple[Tensor, Tensor] | None
     objective: Objective | None
+    target: tuple[Float[Tensor, "voxel target_volume"], Float[Tensor, " voxel"]] | None = None
+    seen: TrainedRange | None = None
+
+
+class _Scored(nn.Module):
+    """A network together with its loss, as processes share it: its output holds all that gradients come from."""
+
+    def __init__(
+        self, network: Deconvolver, terms: Callable[[Deconvolver, Prepared], dict[str, Tensor]]
+    ) -> None:
+        super().__init__()
+        self.network, self._terms = network, terms
+
+    def forward(self, example: Prepared) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and all terms without their gradients."""
+        terms = self._terms(self.network, example)
+        return terms["loss"], {name: value.detach() for name, value in terms.items()}
 
 
 class PopulationTraining:
     """Network, optimiser and losses of a training on many scans; where examples come from is not its business.
 
-    `prepare` may run in other threads, ahead of `step`. prepared examples are used once.
+    `prepare` may run in other threads, ahead of `step`. prepared examples are used once. processes: that share the
+    training, each with as many examples a step. seconds: of training, which the caller counts.
     """
 
-    def __init__(self, settings: TrainSettings) -> None:
+    def __init__(self, settings: TrainSettings, processes: Processes = Processes()) -> None:  # frozen
         self.settings, self.device = settings, torch.device(settings.device)
         torch.manual_seed(settings.seed)
         self.optimisation = Optimisation(
@@ -116,10 +142,14 @@ class PopulationTraining:
         )
         self.vertices = vertex_directions(settings.config.nside, settings.config.hemisphere)
         self.against_truth = truth_loss(self.vertices, self.device)
+        self.processes, self.seconds = processes, 0.0
+        self._shared = processes.sharing(_Scored(self.optimisation.model, self.terms))
 
     @property
     def progress(self) -> float:
         """Part of the budget used, 0 to 1."""
+        if self.settings.minutes is not None:
+            return self.seconds / (60 * self.settings.minutes)
         return self.optimisation.steps_done / self.settings.steps
 
     def prepare(self, example: Example) -> Prepared:
@@ -132,7 +162,8 @@ class PopulationTraining:
                 scan, responses, self.vertices, self.device, coherence=self.settings.coherence, noise=example.noise
             )
         spans = mask_spans(scan.rows, config.spatial_factor)
-        start, shape = zip(*((a, -(-(b - a) // config.spatial_factor) * config.spatial_factor) for a, b in spans), strict=True)
+        factor = config.spatial_factor
+        start, shape = zip(*((a, -(-(b - a) // factor) * factor) for a, b in spans), strict=True)
         rows = tile_rows(scan.rows, Tile(start, shape))
         inside = rows >= 0
         chosen = rows[inside]
@@ -142,16 +173,18 @@ class PopulationTraining:
 
         truth = example.truth and (there(example.truth.fods), there(example.truth.tissues))
         mask = torch.from_numpy(inside.astype(np.float32))[None].to(self.device)
-        objective = self._objective(example) if self.settings.signal else None
+        better = example.target
+        objective = self._objective(better or example) if self.settings.signal else None
         return Prepared(
-            features, there(scan.signal), there(estimates).float(), there(example.noise), mask, truth, objective
-        )
+            features, there(scan.signal), there(estimates).float(), there(example.noise), mask, truth, objective,
+            better and (there(better.scan.signal), there(better.noise)), range_of(scan, responses, example.noise),
+        )  # fmt: skip
 
-    def _objective(self, example: Example) -> Objective:
-        gradients = example.scan.gradients
+    def _objective(self, measured: Example | ExampleTarget) -> Objective:
+        gradients, responses = measured.scan.gradients, measured.responses
         weighted = torch.from_numpy(np.concatenate([s.volumes for s in gradients.weighted_shells])).to(self.device)
-        forward = forward_model(example.responses, gradients, self.vertices).to(self.device)
-        pull = noise_pull(design(example.responses, gradients, self.vertices), self.vertices, 1.0)
+        forward = forward_model(responses, gradients, self.vertices).to(self.device)
+        pull = noise_pull(design(responses, gradients, self.vertices), self.vertices, 1.0)
         settings = self.settings
         return Objective(forward, self.vertices, weighted, settings.weights, 8, pull, settings.coherence)
 
@@ -172,21 +205,27 @@ class PopulationTraining:
             loss = loss + sum(w * t for w, t in zip(self.settings.truth, terms.values(), strict=True))
         if example.objective is not None:
             scored = torch.ones(len(example.signal), dtype=torch.bool, device=self.device)
-            found = example.objective.terms(fractions, example.signal, example.mask, scored, example.noise)
+            signal, noise = example.target or (example.signal, example.noise)
+            found = example.objective.terms(fractions, signal, example.mask, scored, noise)
             loss = loss + self.settings.signal * found.pop("loss")
             terms |= found
         return {"loss": loss, **terms}
 
     def step(self, examples: Sequence[Prepared]) -> list[dict[str, Tensor]]:
-        """Train on the mean over some examples; return the terms of each, still on the device."""
+        """Train on the mean over the examples of all processes; return the terms of this one's, still on the device."""
         self.optimisation.begin(self.progress)
         rows = []
-        for example in examples:
-            terms = self.terms(self.optimisation.model, example)
-            (terms["loss"] / len(examples)).backward()
-            rows.append({name: value.detach() for name, value in terms.items()})
+        for number, example in enumerate(examples, 1):
+            with self._apart() if number < len(examples) else nullcontext():
+                loss, terms = self._shared(example)
+                (loss / len(examples)).backward()
+            rows.append(terms)
         self.optimisation.finish(self.settings.largest_gradient)
         return rows
+
+    def _apart(self) -> AbstractContextManager[None]:
+        """Return a context in which gradients add up in this process alone."""
+        return self._shared.no_sync() if isinstance(self._shared, DistributedDataParallel) else nullcontext()
 
     @torch.no_grad()
     def validate(self, examples: Sequence[Prepared]) -> list[dict[str, float]]:

@@ -25,8 +25,11 @@ class _Listed(Dataset[Example]):
     examples: Examples
 
     def __getitem__(self, number: int) -> Example:
-        torch.set_num_threads(1)  # a worker a core: threads of its own would take turns with the others'
         return self.examples[number]
+
+
+def _begin_worker(number: int) -> None:
+    torch.set_num_threads(1)  # a worker a core: threads of its own would take turns with the others'
 
 
 def _alone(batch: list[Example]) -> Example:
@@ -34,17 +37,22 @@ def _alone(batch: list[Example]) -> Example:
 
 
 def stream(
-    examples: Examples, numbers: Sequence[int], prepare: Callable[[Example], Made], *, workers: int = 0, threads: int = 1
+    examples: Examples,
+    numbers: Sequence[int],
+    prepare: Callable[[Example], Made],
+    *,
+    workers: int = 0,
+    threads: int = 1,
 ) -> Iterator[Made]:
     """Yield what `prepare` makes of each example, in the order of `numbers`.
 
     workers: processes that make examples; 0 makes them in this one. threads: that prepare them ahead of time. How many
     there are changes no result: each example depends on its number alone.
     """
-    options: dict[str, Any] = {"prefetch_factor": _AHEAD, "persistent_workers": False} if workers else {}
-    loader = DataLoader(
-        _Listed(examples), sampler=numbers, num_workers=workers, collate_fn=_alone, multiprocessing_context="forkserver" if workers else None, **options
-    )
+    options: dict[str, Any] = {"num_workers": workers}
+    if workers:  # forkserver: processes forked from one with threads may hang
+        options |= {"prefetch_factor": _AHEAD, "multiprocessing_context": "forkserver", "worker_init_fn": _begin_worker}
+    loader = DataLoader(_Listed(examples), sampler=numbers, batch_size=1, collate_fn=_alone, **options)
     waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:

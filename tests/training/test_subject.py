@@ -178,13 +178,13 @@ def test_progress_follows_the_budget():
 
 def test_held_out_voxels_are_scored_when_validating_and_only_then():
     run = training(replace(SETTINGS, tile=8))  # one tile is the whole scan
-    terms, scored = run.objective.terms, []
+    terms, scored = run.views[0].objective.terms, []
 
     def record(fractions, signal, mask, chosen, noise):
         scored.append(chosen.numpy())
         return terms(fractions, signal, mask, chosen, noise)
 
-    run.objective.terms = record
+    run.views[0].objective.terms = record
     run.step()
     run.validate()
     training_rows, validation_rows = scored
@@ -216,7 +216,8 @@ def whole_scan_terms(run, estimates, tissues=3):
     wm, others = (torch.from_numpy(part).float() for part in np.split(estimates, [estimates.shape[1] - tissues + 1], 1))
     fractions = TissueFractions(wm.T.reshape(-1, 1, *SHAPE), others.reshape(1, *SHAPE, tissues - 1))
     signal, noise = torch.from_numpy(run.scan.signal), torch.from_numpy(run.noise)
-    return run.objective.terms(fractions, signal, torch.ones(1, *SHAPE), torch.ones(len(signal), dtype=bool), noise)
+    mask, scored = torch.ones(1, *SHAPE), torch.ones(len(signal), dtype=bool)
+    return run.views[0].objective.terms(fractions, signal, mask, scored, noise)
 
 
 @pytest.mark.parametrize("tissues", [3, 1])
@@ -235,7 +236,7 @@ def test_an_untrained_network_starts_with_the_loss_of_the_coherent_estimate():
     expected = whole_scan_terms(run, run.estimates[:, 1])
     rows = np.arange(192).reshape(1, *SHAPE)
     run.held_out[:] = False
-    found = run._terms(run.model, rows, held_out=False)
+    found = run._terms(run.model, run.views[0], rows, held_out=False)
     assert set(found) == {"loss", "data", "support", "likeness"}
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value.item(), rel=1e-5)
@@ -243,7 +244,8 @@ def test_an_untrained_network_starts_with_the_loss_of_the_coherent_estimate():
 
 def test_the_noise_that_the_loss_is_told_is_that_of_the_scan():
     """In units of the voxel's b=0 signal: by it, what was measured lies one deviation from the truth."""
-    run, truth = training(), phantom()
+    truth = crossing_phantom(60.0, shape=SHAPE, protocol=Protocol("repeated", 8, PROTOCOL.shells), seed=0)
+    run = SubjectTraining(normalise(truth.scan), truth.responses, SETTINGS)
     clean = truth.noise_free.reshape(192, -1) / run.scan.b0[:, None]
     residual = (run.scan.signal - clean)[run.scan.b0 > 0] / run.noise[:, None]
     assert np.median(residual**2) / 0.4549 == pytest.approx(1, abs=0.15)  # the median of χ² of one degree

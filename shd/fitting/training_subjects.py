@@ -1,0 +1,112 @@
+"""The measured scans of a training: read once to see that they can be used, then whenever a box of one is needed."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from shd.errors import ResponseError, ShdWarning
+from shd.io.atomic import write_json
+from shd.io.images import write_image
+from shd.io.responses import write_response
+from shd.io.subjects import Subject
+from shd.scans.scan import Scan
+from shd.signal.response import TISSUES, Response
+from shd.signal.response_estimation import estimate_responses
+
+__all__ = ["StudySubjects", "group_response", "with_responses"]
+
+
+@dataclass(frozen=True)
+class StudySubjects:
+    """Subjects of `with_responses` as `RealExamples` asks for them: a scan is in memory while it is used."""
+
+    subjects: tuple[Subject, ...]
+
+    def __len__(self) -> int:
+        return len(self.subjects)
+
+    def fingerprint(self) -> str:
+        """Return a short name of the subjects' files as they are now."""
+        return hashlib.sha256("".join(_state(subject, False) for subject in self.subjects).encode()).hexdigest()[:12]
+
+    def __getitem__(self, number: int) -> tuple[Scan, tuple[Response, ...]]:
+        """Return one subject's scan and responses."""
+        subject = self.subjects[number]
+        with warnings.catch_warnings():  # they were shown when the subject was read first
+            warnings.simplefilter("ignore", ShdWarning)
+            scan, responses = subject.read()
+        if responses is None:
+            raise ResponseError(f"{subject.name}: 0 responses; give them, or have them estimated")
+        return scan, responses
+
+
+def group_response(folder: Path) -> dict[str, Path]:
+    """Return the files of a folder with response_wm.txt and, where they are there, response_gm.txt and _csf.txt."""
+    paths = {tissue: folder / f"response_{tissue}.txt" for tissue in TISSUES}
+    found = {tissue: path.absolute() for tissue, path in paths.items() if path.is_file()}
+    if "wm" not in found:
+        raise ResponseError(f"{folder}: {len(found)} responses and none of white matter; it needs response_wm.txt")
+    return found
+
+
+def with_responses(
+    subjects: Sequence[Subject],
+    folder: Path,
+    tissues: tuple[str, ...],
+    group: dict[str, Path] | None = None,
+    ignore_bad_voxels: bool = False,
+    on_subject: Callable[[float], None] = lambda done: None,
+) -> StudySubjects:
+    """Return the subjects with masks and responses of their own, having read each of them once.
+
+    What a subject lacks is computed and kept in `folder`, where it is found again as long as the scan is the same.
+    tissues: of the network. group: responses of all, in place of theirs. on_subject: told the part that is done. Raises
+    what reading raises, and ResponseError where a subject has tissues that the network has not.
+    """
+    ready = []
+    for number, subject in enumerate(subjects):
+        subject = replace(subject, responses=group or subject.responses)
+        ready.append(_complete(subject, folder / subject.name, tissues, ignore_bad_voxels))
+        on_subject((number + 1) / len(subjects))
+    return StudySubjects(tuple(ready))
+
+
+def _complete(subject: Subject, folder: Path, tissues: tuple[str, ...], ignore_bad_voxels: bool) -> Subject:
+    """Return one subject with mask and responses."""
+    record, state = folder / "subject.json", _state(subject, ignore_bad_voxels)
+    if not (record.is_file() and _recorded(record) == state):
+        scan, responses = subject.read(ignore_bad_voxels)
+        if responses is None:
+            responses, _ = estimate_responses(scan.intensities(np.argwhere(scan.mask)), scan.gradients, scan.mask)
+        folder.mkdir(parents=True, exist_ok=True)
+        mask = scan.mask.astype(np.float32)
+        write_image(folder / "mask.nii.gz", [mask], mask.shape, scan.affine, {"Type": "Brain"})
+        for response in responses:
+            write_response(folder / f"response_{response.tissue}.txt", response)
+        write_json(record, {"state": state, "tissues": [response.tissue for response in responses]})
+    given = json.loads(record.read_text("utf-8"))["tissues"]
+    if not set(given) <= set(tissues):
+        raise ResponseError(
+            f"{subject.name}: {len(given)} tissues ({', '.join(given)}), but the network has {len(tissues)} "
+            f"({', '.join(tissues)}); give responses of these alone, for example by --group-response"
+        )
+    responses_of = {tissue: folder / f"response_{tissue}.txt" for tissue in given}
+    return replace(subject, mask=folder / "mask.nii.gz", responses=responses_of)
+
+
+def _state(subject: Subject, ignore_bad_voxels: bool) -> str:
+    """Return a short name of a subject's files as they are now."""
+    files = {name: (str(p), p.stat().st_size, p.stat().st_mtime_ns) for name, p in subject.files().items()}
+    return hashlib.sha256(repr((sorted(files.items()), ignore_bad_voxels)).encode()).hexdigest()[:16]
+
+
+def _recorded(record: Path) -> str | None:
+    try:
+        return str(json.loads(record.read_text("utf-8"))["state"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,83 @@
+"""One training in several processes, each with examples of its own: what they tell each other."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+__all__ = ["Processes", "joined_processes"]
+
+Value = TypeVar("Value")
+
+_PATIENCE = timedelta(hours=12)  # while the first process estimates responses, or validates
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of one training. rank: number of this one, from 0. count: of all.
+
+    Alone, every method returns what it is given.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that validates and writes."""
+        return self.rank == 0
+
+    def total(self, vector: Tensor) -> Tensor:
+        """Return the sum over processes of a vector on the training's device."""
+        if self.count > 1:
+            dist.all_reduce(vector)
+        return vector
+
+    def largest(self, vector: Tensor) -> Tensor:
+        """Return the largest value of each entry over processes."""
+        if self.count > 1:
+            dist.all_reduce(vector, op=dist.ReduceOp.MAX)
+        return vector
+
+    def from_first(self, value: Value) -> Value:
+        """Return what the first process gives here."""
+        if self.count == 1:
+            return value
+        values: list[Any] = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def sharing(self, network: nn.Module) -> nn.Module:
+        """Return a network whose gradients are means over processes, after each backward pass outside `no_sync`."""
+        if self.count == 1:
+            return network
+        # an example without truth, or with fewer tissues, leaves parameters without gradient
+        return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=True)
+
+
+@contextmanager
+def joined_processes(device: str) -> Iterator[tuple[Processes, str]]:
+    """Give the processes that `torchrun` started, or this one alone, and this one's device.
+
+    device: "cpu", "cuda" or "cuda:N"; "cuda" becomes the GPU of this process's number on its machine.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield Processes(), device
+        return
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    try:
+        yield Processes(dist.get_rank(), count), device
+    finally:
+        dist.destroy_process_group()
