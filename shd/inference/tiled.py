@@ -18,12 +18,14 @@ from shd.errors import ResourceError, is_out_of_memory
 from shd.fodf.field import FodField
 from shd.graphs.hemisphere import vertex_directions
 from shd.graphs.spatial import distance_classes
+from shd.inference.amounts import Amounts, amounts_by_signal
 from shd.inference.memory import best_cores, voxels_that_fit
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.coherent_estimate import estimate_scan, relative_noise
 from shd.scans.features import SphericalFeatures
 from shd.scans.fibre_features import FibreFeatures
+from shd.scans.first_estimate import design
 from shd.scans.network_input import network_input
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import Tile, covering_tiles, mask_spans, tile_rows
@@ -71,6 +73,7 @@ def deconvolve(
     features = network_input(config, responses, scan.gradients, vertices, noise, device)
     if estimates is None:
         estimates = estimate_scan(scan, responses, vertices, device, noise=noise)
+    amounts = amounts_by_signal(design(responses, scan.gradients, vertices), device)
     project = torch.from_numpy(_harmonics_of_pixels(vertices, degree)).to(device)
     per_unit = forward_model(responses, scan.gradients, vertices).b0.numpy()
     wm = np.zeros((len(scan.b0), coefficient_count(degree)), dtype=np.float32)
@@ -83,7 +86,7 @@ def deconvolve(
         box, window = _box_and_window(scan.rows, tile, inner, config)
         rows = tile_rows(scan.rows, box)
         try:
-            fractions = _fractions(model, features, scan, estimates, noise, rows, window, bfloat16)
+            fractions = _fractions(model, features, amounts, scan, estimates, noise, rows, window, bfloat16)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -145,6 +148,7 @@ def _core_of(box: Tile, window: tuple[slice, slice, slice], inner: Tile) -> Bool
 def _fractions(
     model: Deconvolver,
     features: SphericalFeatures | FibreFeatures,
+    amounts: Amounts,
     scan: NormalisedScan,
     estimates: Float16[np.ndarray, "voxel scale unknown"],
     noise: Float[np.ndarray, " voxel"],
@@ -163,7 +167,13 @@ def _fractions(
         fractions = model(fields, mask.unsqueeze(-1), window).of(features.answers)
     del fields
     chosen = mask[0][window].flatten() > 0
-    return fractions.wm.flatten(1)[:, chosen], fractions.isotropic.flatten(0, 3)[chosen]
+    wm, isotropic = fractions.wm.flatten(1)[:, chosen], fractions.isotropic.flatten(0, 3)[chosen]
+    if model.config.features != "fibre":  # trained by the signal, amounts are its already
+        return wm, isotropic
+    kept = torch.from_numpy(rows[window][inside[window]]).to(device)
+    deviation = torch.from_numpy(noise).to(device)[kept]
+    within = torch.from_numpy(scan.signal[kept.cpu().numpy()]).to(device)
+    return amounts(wm.float(), isotropic.float(), within, deviation)
 
 
 def _on_grid(
