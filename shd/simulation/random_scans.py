@@ -21,7 +21,7 @@ __all__ = ["BVALUES", "DIRECTIONS", "SNR", "VOXEL_MM", "random_protocol", "rando
 BVALUES = (500.0, 5000.0)
 """Range of b-values, s/mm²."""
 
-DIRECTIONS = (6, 128)
+DIRECTIONS = (6.0, 128.0)
 """Range of directions a shell."""
 
 SNR = (7.0, 70.0)

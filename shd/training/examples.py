@@ -1,7 +1,7 @@
 """What a network for many scans learns from: boxes of scans, simulated or real, each with its own protocol."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float16, Float32
@@ -62,6 +62,7 @@ class Example:
     target: ExampleTarget | None = None
 
 
+@runtime_checkable
 class Examples(Protocol):
     """Examples by number: the same number is the same example, in every process."""
 

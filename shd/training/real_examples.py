@@ -1,7 +1,7 @@
 """Boxes of measured scans, turned, made noisier, coarser, or shown with fewer directions than were measured."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,6 +25,7 @@ _BOXES_TRIED = 20
 _LEAST_VOXELS = 8  # of the mask in a box
 
 
+@runtime_checkable
 class MeasuredSubjects(Protocol):
     """Scans with their responses (white matter first) by number, opened when they are asked for."""
 
