@@ -1,6 +1,7 @@
 """`shd fit`: the fODFs of one scan."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -48,7 +49,8 @@ def fit(
     if width is not None and start not in (None, "none"):
         raise typer.BadParameter(f"--width {width} and --start {start}: a trained network has one; give either")
     device = usable_device(device)
-    others = {"tile": tile, "seed": seed, "engine": engine, "start": start} | ({"threads": threads} if threads else {})
+    others: dict[str, Any] = {"start": start, "tile": tile, "seed": seed, "engine": engine}
+    others |= {"threads": threads} if threads else {}
     inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, wm=wm, gm=gm, csf=csf)
     with output_folder(out, force) as folder:
         scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)

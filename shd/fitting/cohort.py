@@ -250,7 +250,7 @@ def _workers_for(subjects: Sequence[Subject], device: str) -> int:
 def _bytes_of(subject: Subject) -> int:
     """Return what the scan takes in memory at the peak, by its header; 0 where it has none, as its task will say."""
     with suppress(OSError, ValueError, nib.filebasedimages.ImageFileError):
-        return _SCAN_COPIES * 4 * prod(nib.load(subject.dwi).header.get_data_shape())
+        return _SCAN_COPIES * 4 * prod(nib.load(subject.dwi).shape)  # type: ignore[attr-defined]
     return 0
 
 

@@ -79,5 +79,4 @@ def amounts_by_signal(model: Design, device: torch.device | str = "cpu") -> Amou
     floor = np.zeros(len(model.weight))
     floor[model.volumes] = 1.0
     parts = (model.columns / model.scale).numpy(), (model.weight > 0).numpy(), floor
-    columns, data, floor = (torch.from_numpy(np.asarray(part, dtype=np.float32)).to(device) for part in parts)
-    return Amounts(columns, data, floor)
+    return Amounts(*(torch.from_numpy(np.asarray(part, dtype=np.float32)).to(device) for part in parts))

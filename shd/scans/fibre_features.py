@@ -82,7 +82,7 @@ class FibreFeatures:
         out = signal.new_zeros((vertices, len(inside), channels))
         for start in range(0, len(inside), block):
             part = slice(start, start + block)
-            self._write(out[:, part], *(rows[part] for rows in spread), inside[part])
+            self._write(out[:, part], spread[0][part], spread[1][part], spread[2][part], inside[part])
         return out.reshape(vertices, *mask.shape, channels)
 
     def _write(
