@@ -45,8 +45,8 @@ class Objective:
 
     forward: forward model of the scan. vertices: unit vectors of the network's finest sphere. weighted: indices of the
     diffusion-weighted volumes, whose noise floor is accounted for. degree: of the regularised fODF. pull: of noise of
-    deviation 1 on a direction (`noise_pull`). coherence: the shape of the structured sparsity. volumes: that are data, all
-    but the exception above if None.
+    deviation 1 on a direction (`noise_pull`). coherence: the shape of the structured sparsity. volumes: that are data,
+    all but the exception above if None.
     """
 
     def __init__(
