@@ -89,7 +89,7 @@ def _train(
         result = train_network(
             settings, plan, subjects, group=paths.get("group_response"), start=start, keep=paths.get("keep"),
             ignore_bad_voxels=ignore_bad_voxels, processes=processes,
-            checkpoint=folder and folder.checkpoint, log=folder and folder.partial / "log.csv",
+            checkpoint=folder.checkpoint if folder else None, log=folder.partial / "log.csv" if folder else None,
             report=stack.enter_context(shown_progress()) if folder else silent,
         )  # fmt: skip
         if folder:

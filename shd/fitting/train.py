@@ -48,7 +48,7 @@ class Training:
     settings: TrainSettings
     plan: TrainPlan
     trained: TrainedRange
-    history: list[dict[str, float]]
+    history: list[dict[str, int | float]]
     best_loss: float
     steps: int
     learned: tuple[str, ...]
@@ -256,7 +256,7 @@ def _run(
                 validate()
             if processes.first:
                 row = course.history[-1]
-                values = {name: row[name] for name in ("loss", "held_out") if name in row}
+                values: dict[str, int | float] = {name: row[name] for name in ("loss", "held_out") if name in row}
                 report(Progress("training", min(training.progress, 1.0), values))
             if checkpoint is not None and processes.first and done - saved >= plan.checkpoint_seconds:
                 _save(course, checkpoint)

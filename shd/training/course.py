@@ -36,7 +36,7 @@ class Course:
         average = training.optimisation.average
         self.best = {name: value.clone() for name, value in average.state_dict().items()}
         self.best_loss, self.without_better = float("inf"), 0
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, int | float]] = []
         self.seen = TrainedRange({})
         self._sums = torch.zeros(2, len(_TERMS), dtype=torch.float64, device=training.device)  # values, counts
 
@@ -73,10 +73,10 @@ class Course:
         training.seconds += seconds
         return int(training.progress * self.validations) > part
 
-    def validate(self, examples: Sequence[Prepared]) -> dict[str, float]:
+    def validate(self, examples: Sequence[Prepared]) -> dict[str, int | float]:
         """Score the averaged weights on examples, which the first process alone needs; return the history's new row."""
         training = self.training
-        row: dict[str, float] = {
+        row: dict[str, int | float] = {
             "step": self.steps_done,
             "seconds": training.seconds,
             "learning_rate": float(training.optimisation.optimiser.param_groups[0]["lr"]),

@@ -171,13 +171,14 @@ class PopulationTraining:
         def there(array: np.ndarray) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array[chosen])).to(self.device)
 
-        truth = example.truth and (there(example.truth.fods), there(example.truth.tissues))
+        known, better = example.truth, example.target
+        truth = (there(known.fods), there(known.tissues)) if known else None
+        target = (there(better.scan.signal), there(better.noise)) if better else None
         mask = torch.from_numpy(inside.astype(np.float32))[None].to(self.device)
-        better = example.target
         objective = self._objective(better or example) if self.settings.signal else None
         return Prepared(
             features, there(scan.signal), there(estimates).float(), there(example.noise), mask, truth, objective,
-            better and (there(better.scan.signal), there(better.noise)), range_of(scan, responses, example.noise),
+            target, range_of(scan, responses, example.noise),
         )  # fmt: skip
 
     def _objective(self, measured: Example | ExampleTarget) -> Objective:

@@ -1,7 +1,7 @@
 """Examples ahead of time: made by worker processes, estimated by threads, handed out in their order."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -43,7 +43,7 @@ def stream(
     *,
     workers: int = 0,
     threads: int = 1,
-) -> Iterator[Made]:
+) -> Generator[Made, None, None]:
     """Yield what `prepare` makes of each example, in the order of `numbers`.
 
     workers: processes that make examples; 0 makes them in this one. threads: that prepare them ahead of time. How many
