@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import shd
+from shd.errors import ShdWarning
 from shd.io.checkpoints import read_model, read_state, write_model, write_state
 from shd.io.responses import write_response
 from shd.models.deconvolver import Deconvolver
@@ -103,7 +104,7 @@ def test_the_record_and_the_model_say_what_was_trained_on(trained):
 @pytest.mark.parametrize("protocol", [((1000.0, 12),), ((700.0, 6), (3000.0, 20))])
 def test_the_network_takes_any_protocol(trained, protocol):
     phantom = crossing_phantom(60.0, shape=(4, 4, 4), protocol=Protocol("any", 3, protocol))
-    with pytest.warns(shd.errors.ShdWarning):  # three scans are no wide range
+    with pytest.warns(ShdWarning):  # three scans are no wide range
         found = shd.infer(phantom.scan, trained / "model.safetensors", phantom.responses[:: 3 - len(protocol)])
     assert np.isfinite(found.fod.wm).all() and len(found.fod.wm[found.fod.mask]) == 64
 
@@ -125,7 +126,7 @@ def test_a_killed_training_goes_on_to_the_same_network(capsys, trained, options,
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     checkpoint = tmp_path / "out.partial" / "checkpoint.safetensors"
     deadline = time.monotonic() + 300
-    while not checkpoint.exists() and running.poll() is None and time.monotonic() < deadline:
+    while not checkpoint.with_suffix(".json").exists() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     time.sleep(random.uniform(0.0, 0.3))
     running.send_signal(signal.SIGKILL)
