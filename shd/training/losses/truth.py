@@ -12,7 +12,7 @@ from shd.sphere.harmonics import even_harmonics, gaussian_factors
 __all__ = ["TruthLoss", "truth_loss"]
 
 _DEGREE = 12
-_PIXEL_DEGREES = 3.0  # what stands at a vertex is a Gaussian of this width in the fODFs written: so is the truth
+_PIXEL_DEGREES = 3.0  # around vertices and true fibres: narrower than in what is written, so that lobes are no wider
 _FLOOR = 1.0  # density below which differences count less than by their root: a full voxel's mean
 _LEAST_WEIGHT = 0.1  # of a voxel without white matter
 
