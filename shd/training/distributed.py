@@ -59,7 +59,7 @@ class Processes:
         if self.count == 1:
             return network
         # an example without truth, or with fewer tissues, leaves parameters without gradient
-        return DistributedDataParallel(network, broadcast_buffers=False, find_unused_parameters=True)
+        return DistributedDataParallel(network, find_unused_parameters=True)
 
 
 @contextmanager

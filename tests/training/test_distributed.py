@@ -20,7 +20,7 @@ OPTIONS = (
 
 def started(place, out, processes, *more):
     """Run `shd train` in so many processes, as a user starts it."""
-    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=0"] if processes else []
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes else []
     arguments = ["-m", "shd", "train", *OPTIONS, "--config", place / "few.json", "--keep", place / "kept", *more]
     command = [sys.executable, *launcher, *arguments, "--out", place / out]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
