@@ -16,6 +16,7 @@ from shd.errors import CheckpointError, ResourceError, ResponseError, ShdWarning
 from shd.fitting.budget import default_settings
 from shd.fitting.device import check_engine, usable_device
 from shd.fitting.progress import Progress, Report, counted, silent
+from shd.fitting.range_warning import warn_outside
 from shd.fodf.field import FodField
 from shd.fodf.peaks import Peaks, find_peaks
 from shd.inference.tiled import deconvolve
@@ -114,32 +115,33 @@ def fit(
     settings = replace(settings, degree=degree)  # what is regularised is what is written
     torch.set_num_threads(settings.threads)
     normalised = normalise(scan)
-    start = None if settings.start == "none" else read_model(settings.start)
-    training = SubjectTraining(
-        normalised,
-        responses,
-        settings,
-        counted("first estimate", len(normalised.b0) * (1 + settings.parts), report),
-        build,
-        start and start.network,
-    )
+    training = _training(normalised, responses, settings, report, build)
     if checkpoint is not None and checkpoint.exists():
         _resume(training, checkpoint)
     clock.lap("first estimate")
-    try:
-        _train(training, checkpoint, report)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            f"training on tiles of {settings.tile} voxels a side, with a network of width {settings.width}, does not "
-            f"fit into memory; {_way_out(settings.tile)}"
-        ) from error
+    _train(training, checkpoint, report)
     clock.lap("training")
     model = training.best_model()
     set_engine(model, settings.engine)
     fod, peaks = finish(model, normalised, responses, degree, report, clock, estimates=training.estimates)
     return Fit(fod, peaks, responses, model, settings, coherence, training.history, clock.laps)
+
+
+def _training(
+    scan: NormalisedScan,
+    responses: tuple[Response, ...],
+    settings: FitSettings,
+    report: Report,
+    build: Callable[[ModelConfig], Deconvolver],
+) -> SubjectTraining:
+    """Return the training before its first step, from the trained network that the settings name, if any."""
+    on_estimate = counted("first estimate", len(scan.b0) * (1 + settings.parts), report)
+    if settings.start == "none":
+        return SubjectTraining(scan, responses, settings, on_estimate, build)
+    stored = read_model(settings.start)
+    training = SubjectTraining(scan, responses, settings, on_estimate, build, stored.network)
+    warn_outside(stored, scan, responses, training.noise, settings.start)
+    return training
 
 
 def prepare(scan: Scan, degree: int | None, report: Report = silent) -> tuple[Scan, CoherenceReport, int]:
@@ -184,7 +186,21 @@ def finish(
 
 
 def _train(training: SubjectTraining, checkpoint: Path | None, report: Report) -> None:
-    """Train to the end of the budget, validating at even parts of it and saving every so often."""
+    """Train to the end of the budget. Raises ResourceError, with what to do, where memory runs out."""
+    settings = training.settings
+    try:
+        _steps(training, checkpoint, report)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f"training on tiles of {settings.tile} voxels a side, with a network of width {training.config.width}, "
+            f"does not fit into memory; {_way_out(settings.tile)}"
+        ) from error
+
+
+def _steps(training: SubjectTraining, checkpoint: Path | None, report: Report) -> None:
+    """Take all steps, validating at even parts of the budget and saving every so often."""
     parts, saved = training.settings.validations, time.monotonic()
     if training.views and not training.history:  # the network as it is at the start is the one to beat
         training.history.append({"step": 0, "seconds": 0.0, "held_out": training.validate()})

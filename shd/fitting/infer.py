@@ -1,23 +1,21 @@
 """Apply a trained network to a scan: one of any protocol, or one fitted to a scan with the same shells."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from shd.engines import set_engine
-from shd.errors import ResponseError, ShdWarning
+from shd.errors import ResponseError
 from shd.fitting.device import check_engine, usable_device
 from shd.fitting.fit import Clock, Fit, finish, ordered, prepare
 from shd.fitting.progress import Progress, Report, counted, silent
+from shd.fitting.range_warning import warn_outside
 from shd.graphs.hemisphere import vertex_directions
 from shd.io.checkpoints import StoredModel, read_model
 from shd.scans.coherent_estimate import estimate_scan, relative_noise
-from shd.scans.normalisation import NormalisedScan, normalise
+from shd.scans.normalisation import normalise
 from shd.scans.scan import Scan
-from shd.scans.trained_range import range_of
 from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 from shd.signal.response_estimation import estimate_responses
@@ -75,24 +73,6 @@ def infer(
     core = 2 * tile if tile else None
     fod, peaks = finish(network, normalised, responses, degree, report, clock, estimates, core, bfloat16)
     return Fit(fod, peaks, responses, network, None, coherence, [], clock.laps)
-
-
-def warn_outside(
-    stored: StoredModel,
-    scan: NormalisedScan,
-    responses: tuple[Response, ...],
-    noise: Float[np.ndarray, " voxel"],
-    model: Path | str,
-) -> None:
-    """Warn where the scan is not such as the network was trained on."""
-    outside = stored.trained.outside(range_of(scan, responses, noise)) if stored.trained else []
-    if outside:
-        warnings.warn(
-            f"the scan is outside of what {model} was trained on: {'; '.join(outside)}. Compare with "
-            "shd fit --start none, which learns from the scan alone",
-            ShdWarning,
-            stacklevel=3,
-        )
 
 
 def _responses(

@@ -79,8 +79,7 @@ def deconvolve(
     per_unit = forward_model(responses, scan.gradients, vertices).b0.numpy()
     wm = np.zeros((len(scan.b0), coefficient_count(degree)), dtype=np.float32)
     isotropic = np.zeros((len(scan.b0), len(responses) - 1), dtype=np.float32)
-    radii = len(distance_classes(config.kernel))
-    engine = choose_engine(model.unet.engine, torch.empty(0, dtype=torch.float32, device=device), radii).name
+    engine = choose_engine(model.unet.engine, project[:0], len(distance_classes(config.kernel))).name
     spans, voxels = mask_spans(scan.rows, config.spatial_factor), voxels_that_fit(config, device, engine)
     cores = core or best_cores(spans, halo, config.spatial_factor, voxels)
     for tile, inner in covering_tiles(scan.rows, cores, halo, config.spatial_factor):
