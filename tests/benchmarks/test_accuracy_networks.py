@@ -229,7 +229,7 @@ def test_our_row_is_what_shd_fit_does():
     ours = fit(scan, responses, default_settings(int(scan.mask.sum()), steps=3, seed=3))
     row = METHODS[OURS].run(scan, responses, Budget(steps=3, seed=3))
     assert np.array_equal(row.wm, ours.fod.wm)
-    assert trained_terms(ours) == {"data", "support", "likeness"}
+    assert trained_terms(ours) == {"data"}  # of the directions that the network, trained before, has not seen
 
 
 def trained_terms(result):
