@@ -20,6 +20,7 @@ from benchmarks.harness.entry import option_parser, prepare, show, store
 from benchmarks.layer_systems import FAST_ENGINES
 from shd.engines import set_engine
 from shd.fitting.budget import default_settings
+from shd.scans.features import SphericalFeatures
 from shd.scans.normalisation import normalise
 from shd.simulation import Phantom, crossing_phantom
 from shd.training.subject import SubjectTraining
@@ -36,12 +37,19 @@ class StepTimer:
         self.taken: dict[str, list[float]] = {name: [] for name in PARTS}
         self._loss_ended = 0.0
         (view,) = training.views  # a network from nothing sees all
-        features = self._timed("features", view.features)
-        features.answers = view.features.answers  # type: ignore[attr-defined]
-        training.views = (replace(view, features=features),)
+        training.views = (replace(view, features=self._timed_features(view.features)),)
         training.model.forward = self._timed("network", training.model.forward)  # type: ignore[method-assign]
         view.objective.terms = self._timed("loss", view.objective.terms)  # type: ignore[method-assign]
         training.optimiser.step = self._timed("optimiser", training.optimiser.step)  # type: ignore[method-assign]
+
+    def _timed_features(self, features: SphericalFeatures) -> SphericalFeatures:
+        call = self._timed("features", features.__call__)
+
+        class Timed(SphericalFeatures):
+            def __call__(self, *arguments: Any) -> Any:
+                return call(*arguments)
+
+        return Timed(features.shells, features.harmonics, features.answers)
 
     def _timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*arguments: Any, **named: Any) -> Any:

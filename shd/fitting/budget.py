@@ -19,7 +19,7 @@ _VOXELS_PER_MINUTE = 20_000
 _CPU_WIDTH, _GPU_WIDTH = 8, 32
 # A trained network is adapted by predicting a third of the directions from the others, and by nothing else: it knows
 # more of fODFs than the regularisers do.
-_PARTS, _DATA_ALONE, _ADAPTING = 3, LossWeights(support=0.0, likeness=0.0), 1e-4
+_PARTS, _DATA_ALONE, _ADAPTING = 3, LossWeights(support=0.0, likeness=0.0), 3e-4
 
 
 def default_settings(
