@@ -23,7 +23,7 @@ def fit(
     wm: Path | None = typer.Option(None, help="White-matter response (MRtrix text); estimated if not given."),
     gm: Path | None = typer.Option(None, help="Grey-matter response, with --wm."),
     csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
-    minutes: float | None = typer.Option(None, min=0.0, help="Training time; by default 1 to 10, by the mask's size."),
+    minutes: float | None = typer.Option(None, min=0.0, help="Training time; by default ¼ to 2½ by the mask's size."),
     steps: int | None = typer.Option(None, min=1, help="Training steps in place of minutes: the same result always."),
     degree: int | None = typer.Option(None, help="Degree of the fODFs; 12 if not given."),
     start: str | None = typer.Option(None, help="Trained network to adapt: small (default), base, a file, or none."),

@@ -12,10 +12,12 @@ __all__ = ["START", "default_settings", "describe"]
 START = "small"
 """The trained network that a fit adapts to its scan (docs/pretrained.md)."""
 
-# On two cores a fit of a few thousand voxels stops improving after about a minute, a thousand steps (docs/method.md);
-# larger scans get more, so that every voxel is seen some 25 times.
+# On two cores a fit from nothing of a few thousand voxels stops improving after about a minute, a thousand steps
+# (docs/method.md); larger scans get more, so that every voxel is seen some 25 times. A trained network has adapted
+# after 60 steps, a quarter of a minute (docs/pretrained.md).
 _SHORTEST, _LONGEST = 1.0, 10.0
 _VOXELS_PER_MINUTE = 20_000
+_ADAPTED = 0.25  # of these minutes
 _CPU_WIDTH, _GPU_WIDTH = 8, 32
 # A trained network is adapted by predicting a third of the directions from the others, and by nothing else: it knows
 # more of fODFs than the regularisers do.
@@ -37,10 +39,10 @@ def default_settings(
     start: as in `FitSettings`; by default the packaged network, none where a width is asked for.
     """
     device = device or default_device()
-    if minutes is None and steps is None:
-        minutes = min(_LONGEST, max(_SHORTEST, voxels / _VOXELS_PER_MINUTE))
     if start is None:
         start = START if width is None else "none"
+    if minutes is None and steps is None:
+        minutes = min(_LONGEST, max(_SHORTEST, voxels / _VOXELS_PER_MINUTE)) * (1.0 if start == "none" else _ADAPTED)
     if width is None:
         width = _GPU_WIDTH if device.startswith("cuda") else _CPU_WIDTH
     settings = FitSettings(minutes=minutes, steps=steps, width=width, device=device, start=start)
