@@ -170,10 +170,9 @@ def _fractions(
     wm, isotropic = fractions.wm.flatten(1)[:, chosen], fractions.isotropic.flatten(0, 3)[chosen]
     if model.config.features != "fibre":  # trained by the signal, amounts are its already
         return wm, isotropic
-    kept = torch.from_numpy(rows[window][inside[window]]).to(device)
-    deviation = torch.from_numpy(noise).to(device)[kept]
-    within = torch.from_numpy(scan.signal[kept.cpu().numpy()]).to(device)
-    return amounts(wm.float(), isotropic.float(), within, deviation)
+    kept = rows[window][inside[window]]
+    measured, deviation = (torch.from_numpy(part[kept]).to(device) for part in (scan.signal, noise))
+    return amounts(wm.float(), isotropic.float(), measured, deviation)
 
 
 def _on_grid(
