@@ -40,6 +40,10 @@ class SettingsError(ShdError):
     """The settings asked for are unknown, contradict each other or cannot be."""
 
 
+class FormatError(ShdError):
+    """A file's basis, frame or layout is not what was said, or a result cannot be written in the layout asked for."""
+
+
 class ResourceError(ShdError):
     """The machine has not the memory or the device for what was asked."""
 

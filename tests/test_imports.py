@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "shd"
 FOLDERS = (
     "sphere", "graphs", "engines", "signal", "models", "fodf", "scans", "simulation", "evaluation", "training",
-    "inference", "io", "report", "fitting", "cli",
+    "inference", "tracking", "io", "report", "fitting", "cli",
 )  # fmt: skip
 BASE = ("errors", "just_in_time", "types", "_version")
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}

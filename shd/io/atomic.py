@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,18 @@ import numpy as np
 
 from shd.errors import OutputError
 
-__all__ = ["whole_file", "write_json"]
+__all__ = ["check_absent", "whole_file", "write_json"]
+
+
+def check_absent(paths: Iterable[str | Path], force: bool = False) -> None:
+    """Raise OutputError where any of the files to be written exists already and may not be replaced."""
+    held = [str(path) for path in paths if Path(path).exists()]
+    if held and not force:
+        raise OutputError(
+            f"{held[0]}: exists already"
+            + (f" ({len(held)} files do)" if held[1:] else "")
+            + "; give another name, or --force to replace it"
+        )
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from shd.errors import OutputError
-from shd.io.atomic import whole_file, write_json
+from shd.io.atomic import check_absent, whole_file, write_json
 
 
 def test_the_file_appears_at_the_end(tmp_path):
@@ -49,3 +49,11 @@ def test_json_without_form_writes_nothing(tmp_path):
     with pytest.raises(TypeError, match="object has no JSON form"):
         write_json(tmp_path / "a.json", {"a": object()})
     assert not list(tmp_path.iterdir())
+
+
+def test_what_exists_is_refused_unless_forced(tmp_path):
+    (tmp_path / "a").touch()
+    check_absent([tmp_path / "b"])
+    check_absent([tmp_path / "a"], force=True)
+    with pytest.raises(OutputError, match=r"a: exists already; give another name, or --force"):
+        check_absent([tmp_path / "a", tmp_path / "b"])
