@@ -23,6 +23,7 @@ from benchmarks.accuracy_table.problems import PHANTOMS, PROTOCOLS, Problem
 from benchmarks.accuracy_table.rows import rows_by_setting
 from benchmarks.deconvolvers.methods import METHODS, OURS, Method, MethodError, chosen_methods
 from benchmarks.deconvolvers.training import Budget
+from benchmarks.harness.program import errors_in_one_line
 from shd.errors import ShdError
 from shd.simulation import Phantom
 
@@ -195,13 +196,10 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+@errors_in_one_line
 def main(options: Sequence[str] = ()) -> None:
     """Run what is asked, print the tables and write them."""
-    try:
-        _run(parser().parse_args(options))
-    except ShdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    _run(parser().parse_args(options))
 
 
 def _run(arguments: argparse.Namespace) -> None:

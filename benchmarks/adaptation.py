@@ -25,8 +25,8 @@ from benchmarks.accuracy_table.kept import kept
 from benchmarks.accuracy_table.problems import Problem
 from benchmarks.deconvolvers.methods import MethodError
 from benchmarks.deconvolvers.pretrained import ESTIMATE, answer, missing_model
+from benchmarks.harness.program import errors_in_one_line
 from benchmarks.held_out import Subject, read_subject
-from shd.errors import ShdError
 from shd.evaluation.assessment import assess_fods
 from shd.evaluation.cross_validation import cross_validate
 from shd.evaluation.split_half import anisotropic_voxels, peak_agreement
@@ -153,13 +153,10 @@ def _minutes(words: str) -> list[float]:
     return minutes
 
 
+@errors_in_one_line
 def main(options: Sequence[str] = ()) -> None:
     """Print a row a scan and start, and write them."""
-    try:
-        _run(options_of(options))
-    except ShdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    _run(options_of(options))
 
 
 def _run(arguments: argparse.Namespace) -> None:

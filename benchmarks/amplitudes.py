@@ -24,7 +24,7 @@ from benchmarks.accuracy_table.kept import kept
 from benchmarks.accuracy_table.problems import PROTOCOLS
 from benchmarks.deconvolvers.methods import MethodError
 from benchmarks.deconvolvers.pretrained import answer, missing_model
-from shd.errors import ShdError
+from benchmarks.harness.program import errors_in_one_line
 from shd.fodf.field import FodField
 from shd.fodf.peaks import find_peaks
 from shd.io.atomic import whole_file, write_json
@@ -165,13 +165,10 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+@errors_in_one_line
 def main(options: Sequence[str] = ()) -> None:
     """Print the coefficients of variation and a line a subject, and write them."""
-    try:
-        _run(options_of(options))
-    except ShdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    _run(options_of(options))
 
 
 def _run(arguments: argparse.Namespace) -> None:

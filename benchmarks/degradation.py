@@ -28,6 +28,7 @@ from benchmarks.accuracy_table.problems import RANGE, Problem
 from benchmarks.accuracy_table.rows import LEAST_GAP, Gap, gap_closed
 from benchmarks.deconvolvers.methods import METHODS, Method, MethodError, applied
 from benchmarks.deconvolvers.training import Budget
+from benchmarks.harness.program import errors_in_one_line
 from shd.errors import ShdError
 from shd.io.atomic import whole_file, write_json
 from shd.io.tables import write_csv
@@ -278,13 +279,10 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+@errors_in_one_line
 def main(options: Sequence[str] = ()) -> None:
     """Make what is missing, print the tables and write them."""
-    try:
-        _run(options_of(options))
-    except ShdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    _run(options_of(options))
 
 
 def _run(arguments: argparse.Namespace) -> None:

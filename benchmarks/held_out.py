@@ -25,7 +25,7 @@ from benchmarks.deconvolvers.free_diffusion import with_free_diffusion
 from benchmarks.deconvolvers.methods import METHODS, OURS, Method, MethodError, Run, chosen_methods
 from benchmarks.deconvolvers.richardson_lucy import richardson_lucy
 from benchmarks.deconvolvers.training import Budget
-from shd.errors import ShdError
+from benchmarks.harness.program import errors_in_one_line
 from shd.evaluation.cross_validation import cross_validate
 from shd.evaluation.split_half import split_half
 from shd.io.atomic import whole_file
@@ -118,13 +118,10 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+@errors_in_one_line
 def main(options: Sequence[str] = ()) -> None:
     """Print a row a scan and method, and write them as Markdown."""
-    try:
-        _run(options_of(options))
-    except ShdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    _run(options_of(options))
 
 
 def _run(arguments: argparse.Namespace) -> None:

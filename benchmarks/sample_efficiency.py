@@ -24,7 +24,7 @@ from benchmarks.accuracy_table.kept import kept
 from benchmarks.accuracy_table.problems import Problem
 from benchmarks.deconvolvers.methods import METHODS, MethodError, network_of, separable
 from benchmarks.deconvolvers.training import Budget, train
-from shd.errors import ShdError
+from benchmarks.harness.program import errors_in_one_line
 from shd.evaluation.assessment import assess_ceiling, assess_fods
 from shd.evaluation.truth import Truth
 from shd.fitting.budget import default_settings
@@ -174,13 +174,10 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+@errors_in_one_line
 def main(options: Sequence[str] = ()) -> None:
     """Print a row a method and number of voxels, and draw them."""
-    try:
-        _run(options_of(options))
-    except ShdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    _run(options_of(options))
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -38,9 +38,10 @@ class StepTimer:
         self._loss_ended = 0.0
         (view,) = training.views  # a network from nothing sees all
         training.views = (replace(view, features=self._timed_features(view.features)),)
-        training.model.forward = self._timed("network", training.model.forward)  # type: ignore[method-assign]
+        model, optimiser = training.optimisation.model, training.optimisation.optimiser
+        model.forward = self._timed("network", model.forward)  # type: ignore[method-assign]
         view.objective.terms = self._timed("loss", view.objective.terms)  # type: ignore[method-assign]
-        training.optimiser.step = self._timed("optimiser", training.optimiser.step)  # type: ignore[method-assign]
+        optimiser.step = self._timed("optimiser", optimiser.step)  # type: ignore[method-assign]
 
     def _timed_features(self, features: SphericalFeatures) -> SphericalFeatures:
         call = self._timed("features", features.__call__)
@@ -83,7 +84,7 @@ def step_case(phantom: Phantom, width: int, engine: str, threads: int) -> Case:
     def build() -> Work:
         settings = default_settings(int(phantom.scan.mask.sum()), steps=_UNENDING, width=width, threads=threads)
         training = SubjectTraining(normalise(phantom.scan), phantom.responses, settings)
-        set_engine(training.model, engine)
+        set_engine(training.optimisation.model, engine)
         timer = StepTimer(training)
         return Work(call=timer.step, amount=float(settings.batch * settings.tile**3), parts=timer.medians)
 

@@ -27,8 +27,9 @@ from benchmarks.deconvolvers.methods import MethodError
 from benchmarks.deconvolvers.mrtrix import mrtrix_installed
 from benchmarks.deconvolvers.pretrained import ESTIMATE, missing_model
 from benchmarks.harness.processes import measured_process
+from benchmarks.harness.program import errors_in_one_line
 from benchmarks.inference import networks
-from shd.errors import OutputError, ShdError
+from shd.errors import OutputError
 from shd.io.atomic import whole_file, write_json
 from shd.io.checkpoints import write_model
 from shd.io.responses import write_response
@@ -190,13 +191,10 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+@errors_in_one_line
 def main(options: Sequence[str] = ()) -> None:
     """Print a row a program and size, and write them."""
-    try:
-        _run(options_of(options))
-    except ShdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    _run(options_of(options))
 
 
 def _run(arguments: argparse.Namespace) -> None:

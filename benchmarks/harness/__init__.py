@@ -7,4 +7,5 @@
 - `tables`     rows as markdown
 - `baselines`  stored results of this machine, and how today's compare with them
 - `entry`      options and course of every such benchmark
+- `program`    what any benchmark says of a mistake
 """

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float16
+from jaxtyping import Float, Float16
 
 from shd.engines import set_engine
-from shd.errors import CheckpointError, ResourceError, ResponseError, ShdWarning, is_out_of_memory
+from shd.errors import ResourceError, ResponseError, ShdWarning, is_out_of_memory
 from shd.fitting.budget import default_settings
 from shd.fitting.device import check_engine, usable_device
 from shd.fitting.progress import Progress, Report, counted, silent
 from shd.fitting.range_warning import warn_outside
+from shd.fitting.resuming import resuming
 from shd.fodf.field import FodField
 from shd.fodf.peaks import Peaks, find_peaks
 from shd.inference.tiled import deconvolve
@@ -26,6 +27,7 @@ from shd.models.deconvolver import Deconvolver
 from shd.scans.coherence import CoherenceReport, gradient_coherence
 from shd.scans.normalisation import NormalisedScan, normalise
 from shd.scans.scan import Scan, without_sparse_shells
+from shd.scans.trained_range import TrainedRange
 from shd.signal.response import Response
 from shd.signal.response_estimation import estimate_responses
 from shd.sphere.harmonics import coefficient_count
@@ -60,7 +62,8 @@ class Fit:
     """Everything a fit found.
 
     fod: fODFs of all tissues (scanner axes). peaks: on the grid. history: a row a step, with the loss terms; rows where
-    the held-out voxels were scored have "held_out". seconds: time a stage.
+    the held-out voxels were scored have "held_out". seconds: time a stage. trained: what the network was trained on
+    before this scan, if it was.
     """
 
     fod: FodField
@@ -71,6 +74,7 @@ class Fit:
     coherence: CoherenceReport
     history: list[dict[str, int | float]]
     seconds: dict[str, float]
+    trained: TrainedRange | None = None
 
 
 def fit(
@@ -115,16 +119,17 @@ def fit(
     settings = replace(settings, degree=degree)  # what is regularised is what is written
     torch.set_num_threads(settings.threads)
     normalised = normalise(scan)
-    training = _training(normalised, responses, settings, report, build)
+    training, trained = _training(normalised, responses, settings, report, build)
     if checkpoint is not None and checkpoint.exists():
-        _resume(training, checkpoint)
+        with resuming(checkpoint):
+            training.load_state(*read_state(checkpoint))
     clock.lap("first estimate")
     _train(training, checkpoint, report)
     clock.lap("training")
     model = training.best_model()
     set_engine(model, settings.engine)
-    fod, peaks = finish(model, normalised, responses, degree, report, clock, estimates=training.estimates)
-    return Fit(fod, peaks, responses, model, settings, coherence, training.history, clock.laps)
+    fod, peaks = finish(model, normalised, responses, degree, report, clock, training.estimates, training.noise)
+    return Fit(fod, peaks, responses, model, settings, coherence, training.history, clock.laps, trained)
 
 
 def _training(
@@ -133,15 +138,15 @@ def _training(
     settings: FitSettings,
     report: Report,
     build: Callable[[ModelConfig], Deconvolver],
-) -> SubjectTraining:
-    """Return the training before its first step, from the trained network that the settings name, if any."""
+) -> tuple[SubjectTraining, TrainedRange | None]:
+    """Return the training before its first step, from the trained network that the settings name, and its range."""
     on_estimate = counted("first estimate", len(scan.b0) * (1 + settings.parts), report)
     if settings.start == "none":
-        return SubjectTraining(scan, responses, settings, on_estimate, build)
+        return SubjectTraining(scan, responses, settings, on_estimate, build), None
     stored = read_model(settings.start)
     training = SubjectTraining(scan, responses, settings, on_estimate, build, stored.network)
     warn_outside(stored, scan, responses, training.noise, settings.start)
-    return training
+    return training, stored.trained
 
 
 def prepare(scan: Scan, degree: int | None, report: Report = silent) -> tuple[Scan, CoherenceReport, int]:
@@ -163,16 +168,18 @@ def finish(
     degree: int,
     report: Report,
     clock: Clock,
-    estimates: Float16[np.ndarray, "voxel scale unknown"] | None = None,
+    estimates: Float16[np.ndarray, "voxel scale unknown"],
+    noise: Float[np.ndarray, " voxel"],
     core: int | None = None,
     bfloat16: bool = False,
 ) -> tuple[FodField, Peaks]:
-    """Return fODFs of every masked voxel and their peaks on the grid; `core` and `bfloat16` as in `deconvolve`."""
+    """Return fODFs of every masked voxel and their peaks on the grid; arguments as in `deconvolve`."""
     on_tile = counted("inference", len(scan.b0), report)
     try:
         fod = deconvolve(
-            model, scan, responses, degree=degree, core=core, estimates=estimates, bfloat16=bfloat16, on_tile=on_tile
-        )
+            model, scan, responses, degree=degree, core=core, estimates=estimates, noise=noise, bfloat16=bfloat16,
+            on_tile=on_tile,
+        )  # fmt: skip
     except ResourceError as error:
         way_out = "close other programs, or give a smaller --width"
         if core is not None and core >= 8:
@@ -221,23 +228,6 @@ def _way_out(tile: int) -> str:
     if tile > 2:
         return f"give --tile {tile // 4 * 2 or 2}, which is smaller than {tile}"
     return f"--tile {tile} is the smallest: close other programs, or give a smaller --width"
-
-
-def _resume(training: SubjectTraining, checkpoint: Path) -> None:
-    """Go on where `checkpoint` was saved. Raises CheckpointError, with what to do, where it is not of this fit."""
-    try:
-        state = read_state(checkpoint)
-    except CheckpointError as error:
-        raise CheckpointError(f"{error}, or --force to start anew") from error
-    try:
-        training.load_state(*state)
-    except CheckpointError as error:
-        raise CheckpointError(f"{checkpoint}: {error}") from error
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{checkpoint}: saved by another version of shd ({type(error).__name__}); give --force to start anew, or "
-            "another --out"
-        ) from error
 
 
 def ordered(responses: tuple[Response, ...]) -> tuple[Response, ...]:

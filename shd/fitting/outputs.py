@@ -56,7 +56,7 @@ def write_fit(
         ]
         for response in result.responses:
             write_response(target / f"response_{response.tissue}.txt", response)
-        write_model(target / "model.safetensors", result.model, result.responses)
+        write_model(target / "model.safetensors", result.model, result.responses, result.trained)
         background = _mean_b0(scan)
         title = f"shd {'fit' if result.settings else 'infer'}: {scan.name}"
         fit_figure(target / "fit.png", background=background, fod=fod, history=result.history, title=title)

@@ -14,6 +14,7 @@ from shd.engines import set_engine
 from shd.errors import CheckpointError, ResourceError, SettingsError, is_out_of_memory
 from shd.fitting.device import check_engine
 from shd.fitting.progress import Progress, Report, silent
+from shd.fitting.resuming import resuming
 from shd.fitting.train_choices import TrainPlan, fingerprint, held_out_count
 from shd.fitting.training_subjects import StudySubjects, group_response, with_responses
 from shd.io.atomic import write_json
@@ -143,22 +144,12 @@ def _begin_from(training: PopulationTraining, start: Path | str) -> None:
 def _resume(course: Course, checkpoint: Path | None) -> None:
     """Go on where `checkpoint` was saved, if it is there; the first process reads it for all."""
     processes = course.training.processes
-    try:
+    with resuming(checkpoint):
         state = read_state(checkpoint) if processes.first and checkpoint and checkpoint.exists() else None
-    except CheckpointError as error:
-        raise CheckpointError(f"{error}, or --force to start anew") from error
     state = processes.from_first(state)
-    if state is None:
-        return
-    try:
-        course.load_state(*state)
-    except CheckpointError as error:
-        raise CheckpointError(f"{checkpoint}: {error}") from error
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{checkpoint}: saved by another version of shd ({type(error).__name__}); give --force to start anew, or "
-            "another --out"
-        ) from error
+    if state is not None:
+        with resuming(checkpoint):
+            course.load_state(*state)
 
 
 def _read(

@@ -74,7 +74,8 @@ def deconvolve(
     features = network_input(config, responses, scan.gradients, vertices, noise, device)
     if estimates is None:
         estimates = estimate_scan(scan, responses, vertices, device, noise=noise)
-    amounts = amounts_by_signal(design(responses, scan.gradients, vertices), device)
+    by_truth = config.features == "fibre"  # other networks are trained by the signal: amounts are its already
+    amounts = amounts_by_signal(design(responses, scan.gradients, vertices), device) if by_truth else None
     project = torch.from_numpy(_harmonics_of_pixels(vertices, degree, _PIXEL_DEGREES[config.features])).to(device)
     per_unit = forward_model(responses, scan.gradients, vertices).b0.numpy()
     wm = np.zeros((len(scan.b0), coefficient_count(degree)), dtype=np.float32)
@@ -94,10 +95,9 @@ def deconvolve(
                 f"a box of {' × '.join(map(str, rows.shape))} voxels does not fit into memory; use a smaller core and "
                 f"halo than {cores} and {halo} voxels"
             ) from error
-        answered = rows[window]
-        inside = answered >= 0
+        inside = rows[window] >= 0
         chosen = np.flatnonzero(_core_of(box, window, inner)[inside])
-        kept = answered[inside][chosen]
+        kept = rows[window][inside][chosen]
         wm[kept] = (fractions[0][:, chosen].T @ project).cpu().numpy()
         isotropic[kept] = fractions[1][chosen].cpu().numpy()
         on_tile(len(kept))
@@ -148,7 +148,7 @@ def _core_of(box: Tile, window: tuple[slice, slice, slice], inner: Tile) -> Bool
 def _fractions(
     model: Deconvolver,
     features: SphericalFeatures | FibreFeatures,
-    amounts: Amounts,
+    amounts: Amounts | None,
     scan: NormalisedScan,
     estimates: Float16[np.ndarray, "voxel scale unknown"],
     noise: Float[np.ndarray, " voxel"],
@@ -168,7 +168,7 @@ def _fractions(
     del fields
     chosen = mask[0][window].flatten() > 0
     wm, isotropic = fractions.wm.flatten(1)[:, chosen], fractions.isotropic.flatten(0, 3)[chosen]
-    if model.config.features != "fibre":  # trained by the signal, amounts are its already
+    if amounts is None:
         return wm, isotropic
     kept = rows[window][inside[window]]
     measured, deviation = (torch.from_numpy(part[kept]).to(device) for part in (scan.signal, noise))

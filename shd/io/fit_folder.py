@@ -58,9 +58,8 @@ def read_fit_folder(path: str | Path) -> StoredFit:
                 isotropic[tissue] = volume[..., 0]
         mask = _mask(path / _MASK, wm.shape[:3], affine, image.name)
         record = _record(path / _RECORD)
-    if mask is None:
-        mask = wm.any(axis=-1)
-    return StoredFit(path, FodField(wm, isotropic, affine, mask), sidecars, record)
+    inside = np.asarray(wm.any(axis=-1)) if mask is None else mask
+    return StoredFit(path, FodField(wm, isotropic, affine, inside), sidecars, record)
 
 
 def _mask(

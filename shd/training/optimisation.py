@@ -1,5 +1,6 @@
 """A network on its way: weights, their running average, and the optimiser, as numbers that can be saved."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -16,7 +17,8 @@ __all__ = ["Optimisation"]
 class Optimisation:
     """AdamW with one learning rate, and the running average of the weights (Polyak and Juditsky 1992) that is kept.
 
-    averaging: decay of the average. warm_up: part of the budget until the peak learning rate.
+    averaging: decay of the average. warm_up: part of the budget until the peak learning rate. recompute: activations in
+    the backward pass. build: makes the network. start: whose weights to begin with.
     """
 
     def __init__(
@@ -29,13 +31,19 @@ class Optimisation:
         averaging: float,
         warm_up: float,
         engine: str = "auto",
+        recompute: bool = False,
+        build: Callable[[ModelConfig], Deconvolver] = Deconvolver,
+        start: Deconvolver | None = None,
     ) -> None:
         self.learning_rate, self.averaging, self.warm_up = learning_rate, averaging, warm_up
-        self.model = Deconvolver(config).to(device)
-        self.average = Deconvolver(config).to(device).eval()
+        self.model = build(config).to(device)
+        if start is not None:
+            self.model.load_state_dict(start.state_dict())
+        self.average = build(config).to(device).eval()
         self.average.load_state_dict(self.model.state_dict())
         for network in (self.model, self.average):
             set_engine(network, engine)
+            network.unet.recompute = recompute
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
         )
@@ -68,8 +76,8 @@ class Optimisation:
             tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
         return tensors
 
-    def load(self, tensors: dict[str, Tensor], steps_done: int) -> None:
-        """Take up where `tensors` was called."""
+    def load(self, tensors: Mapping[str, Tensor], steps_done: int) -> None:
+        """Take up where `tensors` was called; other tensors than its own may be among them."""
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from shd.engines import set_engine
 from shd.errors import CheckpointError
 from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
@@ -21,7 +20,7 @@ from shd.scans.features import feature_count
 from shd.scans.normalisation import NormalisedScan
 from shd.scans.tiles import random_tile, tile_rows, tile_shape
 from shd.signal.response import Response
-from shd.training.schedule import learning_rate_factor
+from shd.training.optimisation import Optimisation
 from shd.training.settings import FitSettings
 from shd.training.view import View, held_out_parts, make_view
 
@@ -56,15 +55,19 @@ class SubjectTraining:
         torch.manual_seed(settings.seed)
         self.config = start.config if start else _config(scan, responses, settings)
         vertices = vertex_directions(self.config.nside, self.config.hemisphere)
-        self.model = build(self.config).to(device)
-        if start is not None:
-            self.model.load_state_dict(start.state_dict())
-        self.average = build(self.config).to(device).eval()
-        self.average.load_state_dict(self.model.state_dict())
-        for network in (self.model, self.average):
-            set_engine(network, settings.engine)
-            network.unet.recompute = settings.recompute
-        self.best = {name: value.clone() for name, value in self.average.state_dict().items()}
+        self.optimisation = Optimisation(
+            self.config,
+            device,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            averaging=settings.averaging,
+            warm_up=settings.warm_up,
+            engine=settings.engine,
+            recompute=settings.recompute,
+            build=build,
+            start=start,
+        )
+        self.best = {name: value.clone() for name, value in self.optimisation.average.state_dict().items()}
         self.best_loss = float("inf")
         self.noise = relative_noise(scan)
         known = (scan, responses, self.config, vertices, self.noise, settings)
@@ -72,19 +75,19 @@ class SubjectTraining:
         self.estimates = whole.estimates
         unseen = held_out_parts(scan, settings.parts)
         self.views = tuple(make_view(*known, part, on_estimate) for part in unseen) if settings.parts else (whole,)
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
-        self._weights, self._averages = (list(net.state_dict().values()) for net in (self.model, self.average))  # views
         self.fingerprint = _fingerprint(scan, responses, settings)
         self.generator = np.random.default_rng(settings.seed)
         self.voxels = scan.voxels
         self.held_out = self.generator.random(len(self.voxels)) < settings.held_out
         self.shape = tile_shape(scan.rows.shape, settings.tile, self.config.spatial_factor)
         self.validation_tiles = self._draw(4)
-        self.steps_done = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps were taken."""
+        return self.optimisation.steps_done
 
     @property
     def progress(self) -> float:
@@ -119,36 +122,25 @@ class SubjectTraining:
     def step(self) -> dict[str, float]:
         """Train on one batch of random tiles; return the loss and its terms."""
         started = time.perf_counter()
-        for group in self.optimiser.param_groups:
-            factor = learning_rate_factor(self.progress, self.settings.warm_up)
-            group["lr"] = self.settings.learning_rate * factor
-        self.model.train()
+        self.optimisation.begin(self.progress)
         view = self.views[self.steps_done % len(self.views)]
-        terms = self._terms(self.model, view, self._draw(self.settings.batch), held_out=False)
-        self.optimiser.zero_grad(set_to_none=True)
+        terms = self._terms(self.optimisation.model, view, self._draw(self.settings.batch), held_out=False)
         terms["loss"].backward()
-        self.optimiser.step()
-        self._update_average()
-        self.steps_done += 1
+        self.optimisation.finish()
         self.seconds += time.perf_counter() - started
         values = torch.stack([value.detach() for value in terms.values()]).tolist()  # one wait for the device
         return dict(zip(terms, values, strict=True))
 
     @torch.no_grad()
-    def _update_average(self) -> None:
-        # early on the average follows closely, so that it does not remember the random start
-        decay = min(self.settings.averaging, (1 + self.steps_done) / (10 + self.steps_done))
-        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
-
-    @torch.no_grad()
     def validate(self) -> float:
         """Return the loss of the averaged weights on held-out voxels; keep the weights if it is the lowest so far."""
         started = time.perf_counter()
-        found = [self._terms(self.average, view, self.validation_tiles, held_out=True)["loss"] for view in self.views]
+        average = self.optimisation.average
+        found = [self._terms(average, view, self.validation_tiles, held_out=True)["loss"] for view in self.views]
         loss = float(torch.stack(found).mean())
         if loss < self.best_loss:
             self.best_loss = loss
-            for name, value in self.average.state_dict().items():
+            for name, value in average.state_dict().items():
                 self.best[name].copy_(value)
         self.seconds += time.perf_counter() - started
         return loss
@@ -161,11 +153,7 @@ class SubjectTraining:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and plain numbers from which `load_state` goes on, in this process or another."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+        tensors = self.optimisation.tensors() | {f"best.{name}": value for name, value in self.best.items()}
         numbers = {
             "fingerprint": self.fingerprint,
             "steps_done": self.steps_done,
@@ -187,19 +175,10 @@ class SubjectTraining:
                 f"({self.fingerprint}); give --force to start anew, or another --out"
             )
 
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {n.removeprefix(prefix): v.to(self.device) for n, v in tensors.items() if n.startswith(prefix)}
-
-        self.model.load_state_dict(part("model."))
-        self.average.load_state_dict(part("average."))
-        self.best = part("best.")
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in part("optimiser.").items():
-            index, _, moment = name.partition(".")
-            moments.setdefault(int(index), {})[moment] = value
-        whole = self.optimiser.state_dict()
-        self.optimiser.load_state_dict({"state": moments, "param_groups": whole["param_groups"]})
-        self.steps_done, self.seconds = numbers["steps_done"], numbers["seconds"]
+        there = {name: value.to(self.device) for name, value in tensors.items()}
+        self.optimisation.load(there, numbers["steps_done"])
+        self.best = {name.removeprefix("best."): value for name, value in there.items() if name.startswith("best.")}
+        self.seconds = numbers["seconds"]
         self.best_loss, self.history = numbers["best_loss"], numbers["history"]
         self.generator.bit_generator.state = numbers["generator"]
 

@@ -80,6 +80,7 @@ def test_responses_of_the_scan_of_the_fit_or_given():
     phantom = scan_of(((1000.0, 20), (3000.0, 20)))
     fitted = shd.fit(phantom.scan, phantom.responses, steps=1)
     assert fitted.settings.start != "none" and fitted.model.config.features == "fibre"
+    assert fitted.trained == read_model("small").trained  # and inferring with it warns as with its start
     again = shd.infer(phantom.scan, "small", responses=phantom.responses[::-1], device="cpu")
     assert [r.tissue for r in again.responses] == ["wm", "csf", "gm"]
 

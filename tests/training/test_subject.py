@@ -38,7 +38,7 @@ def training(settings=SETTINGS, seed=0, mask=None, responses=None, brightness=No
 
 
 def weights(run):
-    return {name: value.clone() for name, value in run.model.state_dict().items()}
+    return {name: value.clone() for name, value in run.optimisation.model.state_dict().items()}
 
 
 def same(ours, theirs):
@@ -94,20 +94,21 @@ def test_the_average_follows_the_weights():
     """The average is (1 + n)/(10 + n) of itself after n steps, and the rest is the new weights."""
     run = training()
     for done in range(3):
-        before = {name: value.clone() for name, value in run.average.state_dict().items()}
+        before = {name: value.clone() for name, value in run.optimisation.average.state_dict().items()}
         run.step()
         kept = (1 + done) / (10 + done)
-        for name, value in run.average.state_dict().items():
-            torch.testing.assert_close(value, kept * before[name] + (1 - kept) * run.model.state_dict()[name])
+        now = run.optimisation.model.state_dict()
+        for name, value in run.optimisation.average.state_dict().items():
+            torch.testing.assert_close(value, kept * before[name] + (1 - kept) * now[name])
 
 
 def test_the_average_still_follows_after_a_state_was_loaded():
     run, other = training(), training()
     run.step()
     other.load_state(*run.state())
-    before = {name: value.clone() for name, value in other.average.state_dict().items()}
+    before = {name: value.clone() for name, value in other.optimisation.average.state_dict().items()}
     other.step()
-    assert any(not torch.equal(value, before[name]) for name, value in other.average.state_dict().items())
+    assert any(not torch.equal(value, before[name]) for name, value in other.optimisation.average.state_dict().items())
 
 
 def other_responses():
@@ -142,7 +143,7 @@ def test_the_best_weights_are_kept_though_training_goes_astray():
     good = run.validate()
     kept = {name: value.clone() for name, value in run.best_model().state_dict().items()}
     with torch.no_grad():
-        for parameter in run.average.parameters():
+        for parameter in run.optimisation.average.parameters():
             parameter.add_(3.0)
     assert run.validate() > good
     assert run.best_loss == good and same(run.best_model().state_dict(), kept)
@@ -236,7 +237,7 @@ def test_an_untrained_network_starts_with_the_loss_of_the_coherent_estimate():
     expected = whole_scan_terms(run, run.estimates[:, 1])
     rows = np.arange(192).reshape(1, *SHAPE)
     run.held_out[:] = False
-    found = run._terms(run.model, run.views[0], rows, held_out=False)
+    found = run._terms(run.optimisation.model, run.views[0], rows, held_out=False)
     assert set(found) == {"loss", "data", "support", "likeness"}
     for name, value in expected.items():
         assert found[name].item() == pytest.approx(value.item(), rel=1e-5)
