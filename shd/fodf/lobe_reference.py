@@ -10,6 +10,8 @@ from shd.sphere.harmonics import degree_of_count, even_harmonics
 
 __all__ = ["reference_fixels"]
 
+NARROW = 0.01  # radians: a wider ring would step over the brim of a shallow lobe into its neighbour
+
 
 def reference_fixels(
     coefficients: Float[np.ndarray, " coeff"], *, amplitude_threshold: float = 0.1, afd_threshold: float = 0.0
@@ -31,7 +33,7 @@ def reference_fixels(
         else:
             lobe[here] = len(tops)
             tops.append(here)
-    peaks, heights = climb_without_derivatives(coefficients.astype(np.float64), grid[tops])
+    peaks, heights = climb_without_derivatives(coefficients.astype(np.float64), grid[tops], NARROW)
     first = (np.abs(peaks @ peaks.T) >= SAME_PEAK).argmax(axis=1)  # tops that climbed to one peak make one lobe
     rows = []
     for k in np.unique(first):
