@@ -15,7 +15,7 @@ __all__ = ["infer"]
 
 
 def infer(
-    dwi: Path = typer.Argument(help="Preprocessed scan (NIfTI, .mif); or a list: .tsv, .csv, .txt or a folder of QSIPrep's."),
+    dwi: Path = typer.Argument(help="A scan (NIfTI, .mif); or a list: .tsv, .csv, .txt or a folder of QSIPrep's."),
     bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default beside the scan, or in the .mif."),
     bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
     model: str = typer.Option("base", help="A packaged model's name, or the model.safetensors of a fit."),

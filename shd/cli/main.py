@@ -14,6 +14,7 @@ import typer
 
 from shd._version import __version__
 from shd.cli.allocator import keep_freed_memory
+from shd.cli.convert import convert
 from shd.cli.demo import demo
 from shd.cli.evaluate import evaluate
 from shd.cli.export import export
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 
 
-for _command in (demo, evaluate, export, fit, infer, response, simulate, train):
+for _command in (convert, demo, evaluate, export, fit, infer, response, simulate, train):
     app.command()(_command)
 
 

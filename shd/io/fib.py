@@ -8,12 +8,14 @@ a file that has it for one in MNI space.
 """
 
 import gzip
+import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.io import loadmat, savemat
+from scipy.io.matlab import MatReadError
 from scipy.spatial import ConvexHull
 
 from shd.errors import ScanError
@@ -81,7 +83,7 @@ def read_fib(path: Path, affine: Float[np.ndarray, "4 4"]) -> Peaks:
             else:
                 told = held["odf_vertices"].T[held[f"index{number}"].ravel()]
             directions.append(told.reshape(*shape, 3, order="F"))
-    except (OSError, EOFError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zlib.error, MatReadError) as error:
         raise ScanError(f"{path.name}: not a readable .fib.gz ({error!r}); export it again") from None
     amplitudes = np.stack(heights, axis=-1)
     along = np.where(amplitudes[..., None] > 0, np.stack(directions, axis=-2), 0)

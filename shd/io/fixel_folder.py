@@ -7,7 +7,8 @@ has and which is its first; the others are (fixel, 3, 1) and (fixel, 1, 1).
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Real
+from jaxtyping import Bool, Float, Float32, Real
+from nibabel.orientations import apply_orientation, io_orientation
 
 from shd.errors import FormatError, ScanError
 from shd.fodf.lobes import Fixels
@@ -44,9 +45,12 @@ def write_fixels(
     """Write index, directions (mean of each lobe), afd, peak amplitude (peak) and dispersion (disp) into a new folder.
 
     fixels: those of the mask's voxels in C order, scanner axes. affine: voxel index → scanner RAS mm. ending: mif, or
-    nii for NIfTI-2. Raises FormatError for another ending, OutputError where the folder cannot be written.
+    nii for NIfTI-2. Raises FormatError for another ending or no fixel at all, OutputError where the folder cannot be
+    written.
     """
     check_fixel_format(ending, len(fixels.afd))
+    if not len(fixels.afd):
+        raise FormatError("0 fixels: no lobe reaches the threshold, and MRtrix3 has no empty list; are these fODFs?")
     folder.mkdir()
     index = np.zeros((2, *mask.shape), np.uint32)
     index[0][mask], index[1][mask] = fixels.numbers, fixels.offsets[:-1]
@@ -83,9 +87,22 @@ def read_fixels(folder: Path) -> tuple[Fixels, Bool[np.ndarray, "x y z"], Float[
     numbers = counts[inside]
     offsets = np.concatenate([[0], np.cumsum(numbers)])
     order = np.repeat(firsts[inside] - offsets[:-1], numbers) + np.arange(offsets[-1])
-    lists = [read_with_sidecar(folder / f"{name}.{ending}")[0] for name in ("directions", *_MEASURES[:2])]
+    lists = [_read_list(folder / f"{name}.{ending}") for name in ("directions", *_MEASURES[:2])]
     shortest = min(len(values) for values in lists)
     if len(order) and order.max() >= shortest:
         raise ScanError(f"{folder}: the index counts {order.max() + 1} fixels but {shortest} are listed; export again")
     directions, afd, amplitudes = (values.reshape(len(values), -1)[order] for values in lists)
     return Fixels(offsets, directions, directions, afd[:, 0], amplitudes[:, 0]), inside, affine
+
+
+def _read_list(file: Path) -> Float32[np.ndarray, "fixel *each"]:
+    """Return a list of fixels in the order that MRtrix3 counts them.
+
+    It turns every image towards RAS as it reads it, lists too: one that it wrote in NIfTI beside a flipped grid runs
+    backwards on disk.
+    """
+    data, affine, _ = read_with_sidecar(file)
+    if is_mif(file):
+        return data
+    turned: Float32[np.ndarray, "fixel *each"] = apply_orientation(data, io_orientation(affine))
+    return turned

@@ -31,8 +31,8 @@ def read_scan(
 ) -> Scan:
     """Return the scan in an image file with its gradients in scanner axes, validated.
 
-    dwi: 4-D; NIfTI-1 or -2 (.nii, .nii.gz), or MRtrix3's .mif or .mif.gz. Unscaled intensities keep the type they have on disk (and an
-    uncompressed file is memory-mapped); scaled ones become float32.
+    dwi: 4-D; NIfTI-1 or -2 (.nii, .nii.gz), or MRtrix3's .mif or .mif.gz. Unscaled intensities keep the type they have
+    on disk (and an uncompressed file is memory-mapped); scaled ones become float32.
     bval, bvec: FSL pair; of a scan made by QSIPrep (GeneratedBy in a JSON file) the vectors are read as QSIPrep
     writes them, or its `.b` file is used instead, with a warning. grad: MRtrix table, instead of the pair. With
     neither, the dw_scheme of a .mif is used, or files named as the image with .bval and .bvec, or .b.

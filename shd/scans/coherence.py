@@ -11,7 +11,7 @@ from scipy import ndimage
 from shd.scans.scan import Scan
 from shd.signal.gradients import MINIMUM_DIRECTIONS
 
-__all__ = ["CoherenceReport", "coherence_sums", "gradient_coherence", "lead_in_standard_errors"]
+__all__ = ["CoherenceReport", "gradient_coherence", "lead_in_standard_errors"]
 
 Verdict = Literal["confirmed", "undecided", "inconsistent"]
 
@@ -70,7 +70,7 @@ def gradient_coherence(scan: Scan) -> CoherenceReport:
     reached = ndimage.binary_dilation(inside, np.ones((3, 3, 3)))
     directions, anisotropy = _main_directions(scan, box, reached)
     candidates = _candidates()
-    sums, weights = coherence_sums(directions, anisotropy, inside, scan.voxel_sizes, candidates)
+    sums, weights = _block_sums(directions, anisotropy, inside, scan.voxel_sizes, candidates)
     total = weights.sum(axis=0)
     if not (total > 0).all():
         return _report("undecided", candidates[0], 0.0, 0.0, 0.0)
@@ -184,17 +184,14 @@ def _tensors(
     return np.stack([xx, xy, xz, xy, yy, yz, xz, yz, zz], axis=1).reshape(-1, 3, 3)
 
 
-def coherence_sums(
+def _block_sums(
     directions: Float[np.ndarray, "x y z 3"],
     anisotropy: Float[np.ndarray, "x y z"],
     inside: Bool[np.ndarray, "x y z"],
     voxel_sizes: Float[np.ndarray, "3"],
     candidates: list[Float[np.ndarray, "3 3"]],
 ) -> tuple[Float[np.ndarray, "block candidate"], Float[np.ndarray, "block candidate"]]:
-    """Return numerator and denominator of C (`gradient_coherence`) for each block of voxels and each candidate.
-
-    directions: unit vectors; a candidate P turns them into directions along the image axes. anisotropy: their weight.
-    """
+    """Return numerator and denominator of C for each block of voxels and each candidate."""
     shape = anisotropy.shape
     grid = tuple(-(-size // _BLOCK) for size in shape)
     block = np.arange(np.prod(grid)).reshape(grid)[tuple(np.indices(shape) // _BLOCK)]

@@ -83,7 +83,7 @@ def test_peak_images(exports, layout, affine, convention):
 
 
 @cells
-@pytest.mark.filterwarnings("ignore:Using EuDXDirectionGetter:DeprecationWarning")  # its successor: DIPY 1.12 alone has it
+@pytest.mark.filterwarnings("ignore:Using EuDXDirectionGetter:DeprecationWarning")  # DIPY 1.11 knows no other
 def test_pam5_by_dipys_loader_and_its_eudx_tracking(exports, affine, convention):
     """EuDX steps along vertices of the sphere, so that its tangents are as near as the nearest vertex is."""
     folder = exports(affine, convention)
