@@ -104,5 +104,4 @@ def _read_list(file: Path) -> Float32[np.ndarray, "fixel *each"]:
     data, affine, _ = read_with_sidecar(file)
     if is_mif(file):
         return data
-    turned: Float32[np.ndarray, "fixel *each"] = apply_orientation(data, io_orientation(affine))
-    return turned
+    return np.asarray(apply_orientation(data, io_orientation(affine)))

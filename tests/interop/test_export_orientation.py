@@ -133,3 +133,17 @@ def test_fib_by_matlabs_reader(exports, affine, convention):
     along = in_scanner_axes(vertices[held["index0"].ravel()], grid)
     assert to_truth(along).max() < to_truth(in_scanner_axes(vertices, grid)).min() + WITHIN
     assert np.abs(TRUTH).min() > 0.3  # so that no flipped axis could pass
+
+
+@pytest.mark.mrtrix
+@installed
+@pytest.mark.parametrize("affine", ["oblique", "permuted"])
+def test_samples_are_the_amplitudes_of_sh2amp(exports, tmp_path, affine):
+    folder = exports(affine, "fsl")
+    image = nib.load(folder / "wm_odf_repulsion724.nii.gz")
+    some = np.arange(0, 724, 24)
+    vertices = np.loadtxt(folder / "wm_odf_repulsion724_vertices.txt")[some]
+    np.savetxt(tmp_path / "directions.txt", in_scanner_axes(vertices, image.affine))
+    run_mrtrix("sh2amp", folder / "wm_fod.mif", tmp_path / "directions.txt", tmp_path / "amp.nii")
+    ours, theirs = np.asarray(image.dataobj)[..., some], np.asarray(nib.load(tmp_path / "amp.nii").dataobj)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6 * np.asarray(image.dataobj).max())
