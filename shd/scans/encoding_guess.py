@@ -13,16 +13,19 @@ from shd.fodf.encoding import Axes
 from shd.scans.coherence import lead_in_standard_errors
 from shd.sphere.bases import DIPY_BASES, change_basis
 from shd.sphere.directions import half_sphere
-from shd.sphere.harmonics import coefficient_degrees, degree_of_count, even_harmonics
+from shd.sphere.harmonics import coefficient_count, coefficient_degrees, degree_of_count, even_harmonics
 from shd.sphere.rotations import grid_rotation
 
 __all__ = ["Guess", "guess_axes", "guess_basis"]
 
-_VOXELS = 4000  # looked at for the basis: enough for a thousand of one fibre
+_VOXELS = 20_000  # looked at for the basis
 _FEWEST = 30
 _GRID = 1000
-_CLEAR = 0.9  # asymmetry of the best basis, at most this share of the next; a flat crossing with noise reached 0.93
-_PLAUSIBLE = 0.3  # above it, no basis makes a fibre of these functions; those of the right one stay below 0.05
+_DEGREE = 4  # noise fills the higher ones
+_PLAUSIBLE = 0.3  # above it, no basis makes fibres of these functions; CSD of a noisy scan has 0.19 in its own
+_CLEAR = 4.0  # standard errors by which the best basis must lead every other
+_ROUNDING = 2e-3  # of an asymmetry: without noise its standard error is no guide
+_ALIKE = ("tournier07", "tournier07_legacy")
 _LEAD, _CERTAINTY = 0.02, 3.0  # axes: relative lead in coherence, and standard errors over blocks of voxels
 _STRIDES = (1, 2, 3, 4)  # voxels; further along, fibres bend
 _BLOCK = 4
@@ -41,31 +44,40 @@ class Guess:
 def guess_basis(coefficients: Float[np.ndarray, "voxel coeff"], seed: int = 0) -> Guess:
     """Return which of DIPY's four bases the functions are told in; tournier07 is also that of MRtrix3.
 
-    For each basis, and each of the voxels (4000, drawn by `seed`), with u where the function is highest, the power that
-    is not symmetric about u,
+    For each basis, and each of the voxels (20,000, drawn by `seed`), with u where the function up to degree 4 is
+    highest, the share of power that is not symmetric about u,
 
-        A = 1 − Σ_l (c_l · Y_l(u))² 4π/(2l+1) / Σ_l |c_l|²,    l = 2, 4, …,
+        A = 1 − Σ_l (c_l · Y_l(u))² 4π/(2l+1) / Σ_l |c_l|²,    l = 2, 4,
 
-    is zero for a single fibre in its own basis. Compared is the mean of the smallest quarter, voxels of one fibre;
-    along whichever axes, for turning keeps it. Fibres of one direction only can look alike in two bases: not sure.
+    is zero for a single fibre in its own basis, whichever the axes. Bases are compared in the quarter of voxels where
+    it is smallest in either of two, those of one fibre: the best must lead by 4 standard errors of the difference.
+    Fibres of few directions can look alike in two bases: then it is not sure. tournier07 and its legacy form (MRtrix
+    0.2) differ by a factor √2 alone; where noise hides that, the newer is taken, and the words say so.
     """
-    degree = degree_of_count(coefficients.shape[-1])
     drawn = np.random.default_rng(seed).permutation(len(coefficients))[:_VOXELS]
-    chosen = coefficients[drawn].astype(np.float64)
+    degree = min(_DEGREE, degree_of_count(coefficients.shape[-1]))
+    chosen = coefficients[drawn, : coefficient_count(degree)].astype(np.float64)
     power = np.sum(chosen[:, 1:] ** 2, axis=1)
     chosen = chosen[np.isfinite(power) & (power > 0)]
     if degree == 0 or len(chosen) < _FEWEST:
         return Guess("tournier07", False, f"{len(chosen)} voxels have a direction, too few to tell a basis")
     harmonics = even_harmonics(half_sphere(_GRID), degree)
-    scores = {basis: _asymmetry(change_basis(chosen, basis, "mrtrix3"), harmonics, degree) for basis in DIPY_BASES}
-    best, rival = sorted(scores, key=lambda basis: scores[basis])[:2]
-    sure = scores[best] <= min(_PLAUSIBLE, _CLEAR * scores[rival])
-    return Guess(
-        best,
-        sure,
-        f"single fibres are asymmetric by {scores[best]:.3f} in {best} and by {scores[rival]:.3f} in {rival}, the next "
-        f"of {len(scores)} bases",
+    found = {basis: _asymmetry(change_basis(chosen, basis, "mrtrix3"), harmonics, degree) for basis in DIPY_BASES}
+    means = {basis: float(np.sort(each)[: len(each) // 4].mean()) for basis, each in found.items()}
+    best = min(means, key=lambda basis: means[basis])
+    leads = {basis: _lead(found[best], found[basis]) for basis in DIPY_BASES if basis != best}
+    words = ""
+    if {best} | {basis for basis, lead in leads.items() if lead < _CLEAR} == set(_ALIKE):
+        best = _ALIKE[0]
+        leads.pop(_ALIKE[1], None)
+        leads.pop(best, None)
+        words = f"; {_ALIKE[1]}, which MRtrix 0.2 wrote, is as likely by the numbers but out of use"
+    rival = min(leads, key=lambda basis: leads[basis])
+    words = (
+        f"single fibres are asymmetric by {means[best]:.3f} in {best} and by {means[rival]:.3f} in {rival}, "
+        f"{leads[rival]:.1f} standard errors apart{words}"
     )
+    return Guess(best, means[best] <= _PLAUSIBLE and leads[rival] >= _CLEAR, words)
 
 
 def guess_axes(
@@ -133,8 +145,8 @@ def _found_along(
 
 def _asymmetry(
     coefficients: Float[np.ndarray, "voxel coeff"], harmonics: Float[np.ndarray, "direction coeff"], degree: int
-) -> float:
-    """Return the mean over the smallest quarter of voxels of the power not symmetric about the highest direction."""
+) -> Float[np.ndarray, " voxel"]:
+    """Return the share of each function's power that is not symmetric about its highest direction."""
     highest = harmonics[(coefficients @ harmonics.T).argmax(axis=1)]
     order = coefficient_degrees(degree)
     along, whole = np.zeros(len(coefficients)), np.zeros(len(coefficients))
@@ -142,4 +154,11 @@ def _asymmetry(
         own = order == l
         along += np.sum(coefficients[:, own] * highest[:, own], axis=1) ** 2 * (4 * np.pi / (2 * l + 1))
         whole += np.sum(coefficients[:, own] ** 2, axis=1)
-    return float(np.sort(1 - along / whole)[: max(1, len(whole) // 4)].mean())
+    return 1 - along / whole
+
+
+def _lead(best: Float[np.ndarray, " voxel"], rival: Float[np.ndarray, " voxel"]) -> float:
+    """Return by how many standard errors `rival` is more asymmetric, in the voxels of one fibre by either."""
+    smaller = np.minimum(best, rival)
+    difference = (rival - best)[smaller <= np.quantile(smaller, 0.25)]
+    return float(difference.mean() / (difference.std() + _ROUNDING) * np.sqrt(len(difference)))
