@@ -23,16 +23,15 @@ _MEASURES = ("afd", "peak", "disp")  # as fod2fixel calls them in its manual
 _LIST = np.eye(4)  # a list of fixels lies nowhere; with a flipped grid's affine MRtrix3 would read it backwards
 
 
-def check_fixel_format(ending: str, fixels: int) -> None:
-    """Raise FormatError for an ending other than mif and nii, and say why NIfTI-1 cannot be."""
-    if ending in _FORMATS:
-        return
-    if ending.lower() in ("nii1", "nifti1", "nifti-1", "nii.gz"):
+def check_fixel_format(ending: str, voxels: int) -> None:
+    """Raise FormatError for an ending other than mif and nii; voxels: how many have fODFs, for the message."""
+    if ending.lower() in ("nii1", "nifti1", "nifti-1"):
         raise FormatError(
-            f"{fixels:,} fixels in {ending}: NIfTI-1 holds up to {NIFTI1_LONGEST:,} along an axis, and MRtrix3 maps "
-            "fixels uncompressed; give mif, or nii for NIfTI-2"
+            f"fixels of {voxels:,} voxels in {ending}: NIfTI-1 holds up to {NIFTI1_LONGEST:,} along an axis, and a list "
+            "of fixels has all on one; give mif, or nii for NIfTI-2"
         )
-    raise FormatError(f"fixel format {ending}: unknown; give mif, or nii for NIfTI-2")
+    if ending not in _FORMATS:
+        raise FormatError(f"fixel format {ending}: unknown; give mif, or nii for NIfTI-2")
 
 
 def write_fixels(
@@ -48,7 +47,7 @@ def write_fixels(
     nii for NIfTI-2. Raises FormatError for another ending or no fixel at all, OutputError where the folder cannot be
     written.
     """
-    check_fixel_format(ending, len(fixels.afd))
+    check_fixel_format(ending, len(fixels.numbers))
     if not len(fixels.afd):
         raise FormatError("0 fixels: no lobe reaches the threshold, and MRtrix3 has no empty list; are these fODFs?")
     folder.mkdir()

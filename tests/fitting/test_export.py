@@ -100,7 +100,7 @@ def test_an_existing_file_stops_everything_unless_forced(folder, tmp_path):
     (["mif", "dipy-sh"], SettingsError, "basis legendre: unknown to DIPY; give one of tournier07"),
     (["mif", "pam5"], SettingsError, "basis legendre: unknown to DIPY"),
     (["mif", "odf"], SettingsError, "sphere ball: unknown; give one of"),
-    (["mif", "fixels"], FormatError, r"fixels in nii1: NIfTI-1 holds up to 32,767 along an axis"),
+    (["mif", "fixels"], FormatError, r"fixels of 392 voxels in nii1: NIfTI-1 holds up to 32,767 along an axis"),
 ])  # fmt: skip
 def test_what_cannot_be_leaves_nothing(folder, tmp_path, formats, error, message):
     with pytest.raises(error, match=message):

@@ -10,7 +10,7 @@ __all__ = ["FIXELS"]
 
 
 def _files(source: Source, choices: Choices) -> list[str]:
-    check_fixel_format(choices.fixel_format, len(source.fixels.afd))
+    check_fixel_format(choices.fixel_format, int(source.mask.sum()))
     return ["fixels"]
 
 
