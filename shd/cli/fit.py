@@ -14,8 +14,8 @@ ENGINE_NAMES = ("auto", "compiled", "torch", "reference")  # shd.engines.ENGINES
 
 
 def fit(
-    dwi: Path = typer.Argument(help="Preprocessed diffusion scan, NIfTI (x, y, z, volume)."),
-    bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default the .bval beside the scan."),
+    dwi: Path = typer.Argument(help="Preprocessed diffusion scan (x, y, z, volume): NIfTI, or .mif."),
+    bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default beside the scan, or in the .mif."),
     bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
     out: Path = typer.Option(..., help="Folder for the results; it appears when all are there."),
     grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),

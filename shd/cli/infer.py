@@ -15,8 +15,8 @@ __all__ = ["infer"]
 
 
 def infer(
-    dwi: Path = typer.Argument(help="Preprocessed scan, NIfTI; or a list: .tsv, .csv, .txt or a folder of QSIPrep's."),
-    bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default the .bval beside the scan."),
+    dwi: Path = typer.Argument(help="A scan (NIfTI, .mif); or a list: .tsv, .csv, .txt or a folder of QSIPrep's."),
+    bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default beside the scan, or in the .mif."),
     bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
     model: str = typer.Option("base", help="A packaged model's name, or the model.safetensors of a fit."),
     out: Path = typer.Option(..., help="Folder for the results; of a list, with a folder for each subject."),

@@ -14,8 +14,10 @@ import typer
 
 from shd._version import __version__
 from shd.cli.allocator import keep_freed_memory
+from shd.cli.convert import convert
 from shd.cli.demo import demo
 from shd.cli.evaluate import evaluate
+from shd.cli.export import export
 from shd.cli.fit import fit
 from shd.cli.infer import infer
 from shd.cli.messages import complain
@@ -42,7 +44,7 @@ app = typer.Typer(
 )
 
 
-for _command in (demo, evaluate, fit, infer, response, simulate, train):
+for _command in (convert, demo, evaluate, export, fit, infer, response, simulate, train):
     app.command()(_command)
 
 

@@ -8,7 +8,7 @@ __all__ = ["response"]
 
 
 def response(
-    dwi: Path = typer.Argument(help="Diffusion scan, NIfTI (x, y, z, volume)."),
+    dwi: Path = typer.Argument(help="Diffusion scan (x, y, z, volume): NIfTI, or .mif."),
     bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); not needed with --grad."),
     bvec: Path | None = typer.Argument(None, help="FSL gradient directions; not needed with --grad."),
     grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),

@@ -2,7 +2,11 @@
 
 - `scans`, `gradients`, `nifti`  a diffusion scan with its gradient table, in scanner axes
 - `responses`                    response functions as MRtrix3 text
-- `fodf`, `peaks`, `images`      results as NIfTI with a sidecar
+- `fodf`, `peaks`, `images`      results as NIfTI with a sidecar, or as .mif
+- `mif`, `mif_header`            MRtrix3's own images
+- `harmonics`, `samples`         fODFs in any basis and axes; sampled on one of DIPY's `spheres`
+- `peak_layouts`                 peaks as MRtrix3, scilpy and TractSeg lay them out
+- `fixel_folder`, `pam5`, `fib`  fixels for MRtrix3, peaks for DIPY and for DSI Studio
 - `tractograms`                  streamlines in scanner mm
 - `grids`, `tables`              whether images lie on one grid; tables as CSV
 - `checkpoints`                  models and training states as safetensors

@@ -1,4 +1,4 @@
-"""Reading a diffusion scan: a NIfTI image, its gradient table and a mask make one validated `Scan`."""
+"""Reading a diffusion scan: an image, its gradient table and a mask make one validated `Scan`."""
 
 import warnings
 from pathlib import Path
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from shd.errors import GradientError, ScanError, ShdWarning
 from shd.io.gradients import qsiprep_evidence, read_fsl, read_mrtrix, read_qsiprep
+from shd.io.mif import is_mif, read_mif
 from shd.io.nifti import read_image
 from shd.scans.brain_mask import computed_mask
 from shd.scans.scan import Scan, finite_voxels, without_sparse_shells
@@ -28,39 +29,52 @@ def read_scan(
     mask: PathLike | None = None,
     ignore_bad_voxels: bool = False,
 ) -> Scan:
-    """Return the scan in a NIfTI file with its gradients in scanner axes, validated.
+    """Return the scan in an image file with its gradients in scanner axes, validated.
 
-    dwi: 4-D NIfTI-1 or -2, .nii or .nii.gz. Unscaled intensities keep the type they have on disk (and an
-    uncompressed file is memory-mapped); scaled ones become float32.
+    dwi: 4-D; NIfTI-1 or -2 (.nii, .nii.gz), or MRtrix3's .mif or .mif.gz. Unscaled intensities keep the type they have
+    on disk (and an uncompressed file is memory-mapped); scaled ones become float32.
     bval, bvec: FSL pair; of a scan made by QSIPrep (GeneratedBy in a JSON file) the vectors are read as QSIPrep
     writes them, or its `.b` file is used instead, with a warning. grad: MRtrix table, instead of the pair. With
-    neither, files named as the image with .bval and .bvec, or .b, are used.
-    mask: NIfTI on the same grid, above 0.5 is inside; computed if None, with a warning that says how.
+    neither, the dw_scheme of a .mif is used, or files named as the image with .bval and .bvec, or .b.
+    mask: an image on the same grid, above 0.5 is inside; computed if None, with a warning that says how.
     ignore_bad_voxels: leave voxels that are NaN or infinite out of the mask, with a warning, in place of the error.
 
     Shells with fewer than 6 directions are left out, with a warning. Raises `ScanError` or `GradientError` for
     anything that cannot be used, each with the numbers that disagree and a way out.
     """
     path = Path(dwi)
-    image, data = read_image(path)
-    affine = np.asarray(image.affine, dtype=np.float64)
+    data, affine, scheme = _series(path)
     if data.ndim != 4 or data.shape[3] < 2:
         raise ScanError(
             f"{path.name}: {data.ndim}-D image of {' × '.join(map(str, data.shape))}, but a scan has 4 dimensions and "
             "at least 2 volumes; give the whole series, not one volume"
         )
-    if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
-        warnings.warn(
-            f"{path.name}: sform and qform codes are both 0, so the header does not say where left is; "
-            "the image is taken as radiological (x to the left), as FSL does",
-            ShdWarning,
-            stacklevel=2,
-        )
-    gradients = _read_gradients(path, affine, bval, bvec, grad, data.shape[3])
+    if scheme is not None and bval is None and bvec is None and grad is None:
+        gradients = _matching(path, data.shape[3], path.name, scheme[:, 3], scheme[:, :3])
+    else:
+        gradients = _read_gradients(path, affine, bval, bvec, grad, data.shape[3])
     inside = _mask_for(path, data, affine, gradients, mask)
     if ignore_bad_voxels:
         inside = _without_bad(path.name, data, inside)
     return without_sparse_shells(Scan(data, affine, gradients, inside, name=_stem(path)))
+
+
+def _series(
+    path: Path,
+) -> tuple[Shaped[np.ndarray, "*grid"], Affine, Float[np.ndarray, "volume 4"] | None]:
+    """Return intensities in their type, affine, and the gradient table in the header, if it has one."""
+    if is_mif(path):
+        held = read_mif(path)
+        return held.data, held.affine, held.gradients(path.name)
+    image, data = read_image(path)
+    if image.header["sform_code"] == 0 and image.header["qform_code"] == 0 and data.ndim == 4:
+        warnings.warn(
+            f"{path.name}: sform and qform codes are both 0, so the header does not say where left is; "
+            "the image is taken as radiological (x to the left), as FSL does",
+            ShdWarning,
+            stacklevel=3,
+        )
+    return data, np.asarray(image.affine, dtype=np.float64), None
 
 
 def _read_gradients(
@@ -83,9 +97,20 @@ def _read_gradients(
     else:
         assert bval is not None and bvec is not None
         source, (values, vectors) = Path(bval), _read_pair(image, affine, Path(bval), Path(bvec))
+    return _matching(image, volumes, source.name, values, vectors)
+
+
+def _matching(
+    image: Path,
+    volumes: int,
+    source: str,
+    values: Float[np.ndarray, " listed"],
+    vectors: Float[np.ndarray, "listed 3"],
+) -> Gradients:
+    """Return the table, whose rows are checked to be as many as volumes; `source` is where it was read."""
     if len(values) != volumes:
         raise ScanError(
-            f"{volumes} volumes ({image.name}) but {len(values)} b-values ({source.name}); is the b0 listed in both?"
+            f"{volumes} volumes ({image.name}) but {len(values)} b-values ({source}); is the b0 listed in both?"
         )
     return gradient_table(values, vectors)
 
@@ -140,7 +165,7 @@ def _mask_for(
         inside, note = computed_mask(data, gradients)
         warnings.warn(f"{path.name}: {note}", ShdWarning, stacklevel=3)
         return inside
-    image, values = read_image(Path(mask))
+    values, grid, _ = _series(Path(mask))
     values = values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
     if values.shape != data.shape[:3]:
         raise ScanError(
@@ -148,7 +173,7 @@ def _mask_for(
             f"{' × '.join(map(str, data.shape[:3]))} ({path.name}); resample the mask to the scan's grid"
         )
     corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(data.shape[:3]) - 1)
-    difference = image.affine - affine
+    difference = grid - affine
     offset = np.linalg.norm(corners @ difference[:3, :3].T + difference[:3, 3], axis=1).max()
     allowed = 0.1 * np.linalg.norm(affine[:3, :3], axis=0).min()
     if not offset <= allowed:
@@ -174,5 +199,5 @@ def _without_bad(
 
 
 def _stem(path: Path) -> str:
-    """Return the file's name without .nii or .nii.gz."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+    """Return the file's name without .nii or .mif, and .gz."""
+    return path.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".mif")

@@ -11,7 +11,7 @@ from scipy import ndimage
 from shd.scans.scan import Scan
 from shd.signal.gradients import MINIMUM_DIRECTIONS
 
-__all__ = ["CoherenceReport", "gradient_coherence"]
+__all__ = ["CoherenceReport", "gradient_coherence", "lead_in_standard_errors"]
 
 Verdict = Literal["confirmed", "undecided", "inconsistent"]
 
@@ -78,7 +78,7 @@ def gradient_coherence(scan: Scan) -> CoherenceReport:
     ranking = np.argsort(-scores, kind="stable")
     best = int(ranking[0])
     rival = int(ranking[1]) if best == 0 else 0
-    certainty = _standard_errors(sums, weights, best, rival)
+    certainty = lead_in_standard_errors(sums, weights, best, rival)
     clear = scores[best] >= (1.0 + _LEAD) * scores[rival] and certainty >= _CERTAINTY
     verdict: Verdict = ("confirmed" if best == 0 else "inconsistent") if clear else "undecided"
     return _report(verdict, candidates[best], float(scores[0]), float(scores[best]), certainty)
@@ -219,7 +219,7 @@ def _shifted(shape: tuple[int, ...], step: tuple[int, ...]) -> tuple[slice, ...]
     return tuple(slice(max(0, -s), size - max(0, s)) for s, size in zip(step, shape, strict=True))
 
 
-def _standard_errors(
+def lead_in_standard_errors(
     sums: Float[np.ndarray, "block candidate"], weights: Float[np.ndarray, "block candidate"], best: int, rival: int
 ) -> float:
     """Return by how many jackknife standard errors the score of `best` exceeds that of `rival`."""

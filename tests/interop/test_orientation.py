@@ -1,88 +1,33 @@
 """The acceptance matrix: a bundle of known direction, through every geometry, gradient convention and reading program.
 
 A simulated scan is written to disk, read, deconvolved by a network trained as users train it, and written; MRtrix3, our
-own peaks and DIPY must then find the direction within one degree, in every cell.
+own peaks and DIPY must then find the direction within one degree, in every cell, as peaks and as streamlines.
 """
 
 import shutil
-import subprocess
-import warnings
 from functools import partial
 
+import nibabel as nib
 import numpy as np
 import pytest
-from dipy.core.sphere import HemiSphere
-from dipy.data import get_sphere
-from dipy.direction import peak_directions
+from dipy.direction import DeterministicMaximumDirectionGetter, peak_directions
 from dipy.reconst.shm import sh_to_sf
+from dipy.tracking.local_tracking import LocalTracking
+from dipy.tracking.stopping_criterion import BinaryStoppingCriterion
 
 import shd
-from shd.errors import ShdWarning
 from shd.fitting.fit import DEGREE
-from shd.fitting.output_folder import OutputFolder
-from shd.fitting.outputs import write_fit
 from shd.graphs.hemisphere import vertex_directions
+from shd.io.fixel_folder import read_fixels
 from shd.io.fodf import read_fod_for_dipy
 from shd.io.peaks import read_peaks
-from shd.simulation import single_bundle
-from shd.simulation.protocols import Protocol
 from shd.sphere.directions import axial_angle, normalised
-from shd.training.settings import FitSettings
-from tests.support.affines import AFFINES, CONVENTIONS
-from tests.support.stored import store
+from tests.interop.conftest import SETTINGS
+from tests.interop.matrix import SHAPE, TRUTH, WITHIN, cells, farthest, farthest_tangent, run_mrtrix, simulated
+from tests.support.affines import AFFINES
 
-# No flip of an axis and no exchange of two brings it nearer than 25° to itself.
-TRUTH = normalised(np.array([[0.80, -0.36, 0.48]]))[0]
-PROTOCOL = Protocol("matrix", 2, ((1000.0, 20), (3000.0, 45)))
-SHAPE = (4, 4, 4)
-WITHIN = 1.0  # degree
-SETTINGS = FitSettings(steps=6, width=2, tile=4, threads=1, device="cpu")
-
-cells = pytest.mark.parametrize(
-    ("affine", "convention"), [(affine, convention) for affine in AFFINES for convention in CONVENTIONS]
-)
-
-
-def simulated(affine):
-    return single_bundle(TRUTH, AFFINES[affine], shape=SHAPE, protocol=PROTOCOL)
-
-
-def read(place, affine, convention):
-    """Write the bundle in a geometry and convention, and read it back."""
-    files = store(simulated(affine).scan, place, convention)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*QSIPrep made it", ShdWarning)
-        return shd.read_scan(**files)
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """Return a function that gives a cell's output folder; the first cell's network serves them all."""
-    place = tmp_path_factory.mktemp("matrix")
-    first = shd.fit(read(place / "first", "RAS", "fsl"), simulated("RAS").responses, SETTINGS)
-    folder = OutputFolder(place / "fit")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shd.fitting.outputs.fit_figure", lambda path, **content: None)
-        write_fit(folder, simulated("RAS").scan, first, {})
-
-    def of_cell(affine, convention):
-        out = place / f"{affine}-{convention}"
-        if not out.exists():
-            scan = read(place / "scans" / out.name, affine, convention)
-            result = shd.infer(scan, place / "fit" / "model.safetensors", tile=4, device="cpu", threads=1)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("shd.fitting.outputs.fit_figure", lambda path, **content: None)
-                write_fit(OutputFolder(out), scan, result, {})
-        return out
-
-    return of_cell
-
-
-def farthest(directions):
-    """The largest angle to the truth, in degrees."""
-    directions = directions.reshape(-1, 3).astype(float)
-    assert len(directions) == np.prod(SHAPE)
-    return axial_angle(directions, np.broadcast_to(TRUTH, directions.shape)).max()
+mrtrix = pytest.mark.mrtrix
+installed = pytest.mark.skipif(shutil.which("sh2peaks") is None, reason="MRtrix3 programs are not installed")
 
 
 @pytest.mark.parametrize("flip", [np.diag([-1, 1, 1]), np.diag([1, -1, 1]), np.diag([1, 1, -1]), np.eye(3)[[1, 0, 2]],
@@ -92,30 +37,45 @@ def test_any_confusion_of_axes_would_be_seen(flip):
 
 
 @cells
-@pytest.mark.mrtrix
-@pytest.mark.skipif(shutil.which("sh2peaks") is None, reason="MRtrix3 programs are not installed")
+@mrtrix
+@installed
 def test_mrtrix_finds_the_direction_in_our_fods(results, tmp_path, affine, convention):
     """Its search starts at 60 directions by default, too few for degree 12: it can miss the one peak there is."""
     fods = results(affine, convention) / "wm_fod.nii.gz"
     x, y, z = vertex_directions(4, hemisphere=True).T
     np.savetxt(tmp_path / "seeds.txt", np.stack([np.arctan2(y, x), np.arccos(z)], axis=1))
-    command = ["sh2peaks", "-num", "1", "-seeds", str(tmp_path / "seeds.txt"), "-quiet", "-nthreads", "0"]
-    command += [str(fods), str(tmp_path / "peaks.nii")]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == 0, ran.stderr
+    run_mrtrix("sh2peaks", "-num", 1, "-seeds", tmp_path / "seeds.txt", fods, tmp_path / "peaks.nii")
     assert farthest(read_peaks(tmp_path / "peaks.nii")[0].directions) < WITHIN
+
+
+@cells
+@mrtrix
+@installed
+def test_fod2fixel_finds_the_direction(results, tmp_path, affine, convention):
+    fods = results(affine, convention) / "wm_fod.nii.gz"
+    measures = ["-afd", "afd.mif", "-peak_amp", "peak.mif"]
+    run_mrtrix("fod2fixel", "-maxnum", 1, "-dirpeak", *measures, fods, tmp_path / "fixels")
+    fixels, inside, _ = read_fixels(tmp_path / "fixels")
+    assert inside.all()
+    assert farthest(fixels.directions) < WITHIN
+
+
+@cells
+@mrtrix
+@installed
+def test_tckgen_follows_the_direction(results, tmp_path, affine, convention):
+    """The cutoff keeps it from starting along the side lobes of so quick a fit, which it finds from some seeds."""
+    out = results(affine, convention)
+    cutoff = 0.6 * np.median(read_peaks(out / "peaks.nii.gz")[0].amplitudes[..., 0])
+    seeding = ["-seed_image", out / "mask.nii.gz", "-select", 5, "-minlength", 2, "-cutoff", cutoff]
+    run_mrtrix("tckgen", "-algorithm", "SD_STREAM", *seeding, out / "wm_fod.nii.gz", tmp_path / "tracks.tck")
+    assert farthest_tangent(nib.streamlines.load(tmp_path / "tracks.tck").streamlines, least=5) < WITHIN
 
 
 @cells
 def test_our_peaks_hold_the_direction(results, affine, convention):
     peaks = read_peaks(results(affine, convention) / "peaks.nii.gz")[0]
     assert farthest(peaks.directions[..., 0, :]) < WITHIN
-
-
-@pytest.fixture(scope="module")
-def fine_sphere():
-    """Directions 1° apart: DIPY answers with one of these."""
-    return HemiSphere.from_sphere(get_sphere(name="repulsion724")).subdivide(n=3)
 
 
 @cells
@@ -125,6 +85,18 @@ def test_dipy_finds_the_direction_in_voxel_axes(results, fine_sphere, affine, co
     highest = partial(peak_directions, sphere=fine_sphere, relative_peak_threshold=0.5)
     found = np.stack([highest(values.astype(float))[0][0] for values in sampled.reshape(-1, len(fine_sphere.vertices))])
     assert farthest(found @ normalised(grid[:3, :3].T)) < WITHIN
+
+
+@cells
+def test_dipys_tracking_follows_the_direction(results, fine_sphere, affine, convention):
+    coefficients, grid = read_fod_for_dipy(results(affine, convention) / "wm_fod.nii.gz")
+    getter = DeterministicMaximumDirectionGetter.from_shcoeff(
+        coefficients, max_angle=30, sphere=fine_sphere, basis_type="tournier07", legacy=False, sh_to_pmf=True
+    )
+    seeds = np.array([[1.6, 1.7, 1.5], [1.4, 1.2, 1.6]]) @ grid[:3, :3].T + grid[:3, 3]
+    stopping = BinaryStoppingCriterion(np.ones(SHAPE, bool))
+    lines = list(LocalTracking(getter, stopping, seeds, grid, step_size=0.5, random_seed=1, return_all=False))
+    assert farthest_tangent(lines, least=2) < WITHIN
 
 
 @pytest.mark.parametrize("affine", AFFINES)
