@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 from scipy.spatial import ConvexHull
 
 from shd.fodf.peak_kernel import peaks_of_block
@@ -79,6 +79,13 @@ def peak_grid() -> tuple[Float[np.ndarray, "direction 3"], Int[np.ndarray, "dire
     return directions, half_sphere_neighbours(directions)
 
 
+@lru_cache(maxsize=4)
+def _grid_basis(degree: int) -> Float32[np.ndarray, "row direction"]:
+    """Return the harmonics at the grid directions, a row each, with rows of zeros up to a multiple of four."""
+    rows = even_harmonics(peak_grid()[0], degree).T
+    return np.ascontiguousarray(np.pad(rows, ((0, -len(rows) % 4), (0, 0))), np.float32)
+
+
 def find_peaks(
     coefficients: Float[np.ndarray, "voxel coeff"],
     *,
@@ -117,7 +124,7 @@ def find_peaks(
     if degree == 0:
         return Peaks(directions, amplitudes)
     grid, neighbours = peak_grid()
-    basis = np.ascontiguousarray(even_harmonics(grid, degree).T, np.float32)
+    basis = _grid_basis(degree)
     to_polynomial = np.ascontiguousarray(polynomial_map(degree).T)
     cosine = np.cos(np.radians(separation_degrees))
     spacing = np.sqrt(2 * np.pi / GRID_SIZE)
