@@ -11,7 +11,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from shd.just_in_time import compiled
+from shd.just_in_time import compiled_fused
 
 __all__ = ["peaks_of_block"]
 
@@ -21,7 +21,7 @@ ERROR = 1e-6  # radians, left after a longer last step, by the bound on third de
 RESERVE = 0.025  # of the range: by how much more a peak may surpass the grid direction next to it
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def _combine(weights, rows, total):
     """Write the weighted sum of `rows` to `total`; by hand, since BLAS's own threads would fight with the caller's."""
@@ -32,7 +32,7 @@ def _combine(weights, rows, total):
             total[i] += weight * rows[k, i]
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def _combine_four(weights, rows, totals):
     """Write the weighted sums of `rows`, for four lists of weights, to `totals`.
@@ -54,7 +54,7 @@ def _combine_four(weights, rows, totals):
             totals[3, i] += d0 * r0 + d1 * r1 + d2 * r2 + d3 * r3
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def _ranges(rows, highest, lowest):
     """Write the highest and lowest value of each of four rows; side by side, or each comparison waits for the last."""
@@ -68,7 +68,7 @@ def _ranges(rows, highest, lowest):
     lowest[0], lowest[1], lowest[2], lowest[3] = l0, l1, l2, l3
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def _tops(row, neighbours, cut, tops):
     """Write the indices of the grid directions not below `cut` nor below a neighbour; return how many there are.
@@ -89,7 +89,7 @@ def _tops(row, neighbours, cut, tops):
     return number
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def _second_derivatives(polynomial, degree, second):
     """Fill `second` (monomial of degree L−2, 6) with the polynomials xx, xy, xz, yy, yz, zz."""
@@ -108,7 +108,7 @@ def _second_derivatives(polynomial, degree, second):
             second[here, 5] = (c + 2) * (c + 1) * polynomial[two_up + 2]
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def _hessian(second, degree, x, y, z, powers):
     """Return the six second derivatives at (x, y, z)."""
@@ -132,7 +132,7 @@ def _hessian(second, degree, x, y, z, powers):
     return xx, xy, xz, yy, yz, zz
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def _tangent(x, y, z):
     """Return two unit vectors that make an orthonormal frame with the unit vector (x, y, z).
@@ -145,7 +145,7 @@ def _tangent(x, y, z):
     return 1.0 + sign * x * x * p, sign * q, -sign * x, q, sign + y * y * p, -y
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def _local_model(second, degree, x, y, z, frame, powers):
     """Return value, tangential gradient (2) and Hessian (3) of the function at a unit vector."""
@@ -167,7 +167,7 @@ def _local_model(second, degree, x, y, z, frame, powers):
     )
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def _climb(second, degree, x, y, z, longest_step, flat, steepest, floor, powers, found):
     """Climb from a unit vector to the maximum above it; write it to `found` (3) and return its value, or NaN.
@@ -183,12 +183,12 @@ def _climb(second, degree, x, y, z, longest_step, flat, steepest, floor, powers,
     while evaluations < MAX_EVALUATIONS:
         determinant = h11 * h22 - h12 * h12
         curved_down = determinant > 0.0 and h11 + h22 < 0.0
-        gentlest = 0.5 * (h11 + h22) + np.hypot(0.5 * (h11 - h22), h12)
+        gentlest = 0.5 * (h11 + h22) + np.sqrt(0.25 * (h11 - h22) ** 2 + h12 * h12)
         if curved_down:
             s1, s2 = (h12 * g2 - h22 * g1) / determinant, (h12 * g1 - h11 * g2) / determinant
         else:
             s1, s2 = g1, g2
-        size = np.hypot(s1, s2)
+        size = np.sqrt(s1 * s1 + s2 * s2)
         if curved_down and value + 0.5 * (g1 * s1 + g2 * s2) + 0.5 * steepest * size**3 < floor:
             return np.nan
         if size == 0.0 and not curved_down:
@@ -197,11 +197,10 @@ def _climb(second, degree, x, y, z, longest_step, flat, steepest, floor, powers,
             s1, s2 = s1 * longest_step / size, s2 * longest_step / size
             size = longest_step
         while True:
-            sinc = np.sin(size) / size if size > 0.0 else 1.0
-            cosine = np.cos(size)
-            new_x = cosine * x + sinc * (s1 * frame[0] + s2 * frame[3])
-            new_y = cosine * y + sinc * (s1 * frame[1] + s2 * frame[4])
-            new_z = cosine * z + sinc * (s1 * frame[2] + s2 * frame[5])
+            onto = 1.0 / np.sqrt(1.0 + size * size)
+            new_x = onto * (x + s1 * frame[0] + s2 * frame[3])
+            new_y = onto * (y + s1 * frame[1] + s2 * frame[4])
+            new_z = onto * (z + s1 * frame[2] + s2 * frame[5])
             if curved_down and (size < LAST_STEP or steepest * size * size < -2.0 * ERROR * gentlest):
                 found[0], found[1], found[2] = new_x, new_y, new_z
                 return value + 0.5 * (g1 * s1 + g2 * s2) if gentlest < -flat else np.nan
@@ -211,13 +210,12 @@ def _climb(second, degree, x, y, z, longest_step, flat, steepest, floor, powers,
             if model[0] >= value or evaluations >= MAX_EVALUATIONS:
                 break
             s1, s2, size = 0.5 * s1, 0.5 * s2, 0.5 * size
-        length = np.sqrt(new_x * new_x + new_y * new_y + new_z * new_z)
-        x, y, z, frame = new_x / length, new_y / length, new_z / length, new_frame
+        x, y, z, frame = new_x, new_y, new_z, new_frame
         value, g1, g2, h11, h12, h22 = model
     return np.nan
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def _choose(found, values, number, count, relative, absolute, cosine, directions, amplitudes):
     """Write the highest `count` of the maxima, in falling order, leaving out those beside a higher one."""
@@ -240,7 +238,7 @@ def _choose(found, values, number, count, relative, absolute, cosine, directions
                 values[i] = -np.inf
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def _maxima(
     row, lowest, highest, tops, grid, neighbours, second, degree, longest_step, relative, absolute, flatness, powers,
@@ -283,7 +281,7 @@ def _maxima(
     return maxima
 
 
-@compiled
+@compiled_fused
 @no_type_check
 def peaks_of_block(
     coefficients,  # float32 (voxel, coeff): the functions in even harmonics up to `degree` ≥ 2

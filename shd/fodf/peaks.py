@@ -93,6 +93,7 @@ def find_peaks(
     relative_threshold: float = 0.1,
     absolute_threshold: float = 0.0,
     separation_degrees: float = 8.0,
+    threads: int | None = None,
 ) -> Peaks:
     """Return the highest local maxima of the fODF of every voxel, as unit vectors and amplitudes in float32.
 
@@ -102,7 +103,7 @@ def find_peaks(
     coefficients: even harmonics, MRtrix3 basis; the peaks are in their axes. count: peaks to keep, at most.
     relative_threshold: share of the voxel's highest peak that a peak must reach. absolute_threshold: amplitude that it
     must exceed, in the units of the fODF (MRtrix tracks above 0.1). separation_degrees: of two peaks closer than this
-    the higher is kept; MRtrix's `sh2peaks` uses 8°.
+    the higher is kept; MRtrix's `sh2peaks` uses 8°. threads: as many as processors if None.
 
     Raises ValueError for a number of coefficients no even degree has, or a setting out of range.
 
@@ -137,6 +138,6 @@ def find_peaks(
             amplitudes[block],
         )  # fmt: skip
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+    with ThreadPoolExecutor(max_workers=threads or os.cpu_count()) as threads:
         list(threads.map(work, range(0, voxels, BLOCK)))
     return Peaks(directions, amplitudes)
