@@ -18,6 +18,7 @@ from shd.cli.demo import demo
 from shd.cli.evaluate import evaluate
 from shd.cli.fit import fit
 from shd.cli.infer import infer
+from shd.cli.maps import maps
 from shd.cli.messages import complain
 from shd.cli.normalise import normalise
 from shd.cli.response import response
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 
 
-for _command in (demo, evaluate, fit, infer, normalise, simulate, train):
+for _command in (demo, evaluate, fit, infer, maps, normalise, simulate, train):
     app.command()(_command)
 app.add_typer(response)
 
