@@ -190,8 +190,9 @@ def write_maps(
     fod = stored.fod
     for name, values in maps.items():
         kind = MAPS[name]
-        sidecar = {"Description": kind.about, "Units": kind.unit, "Sources": [str(stored.path.absolute())]}
+        sidecar: dict[str, Any] = {"Description": kind.about, "Units": kind.unit}
         sidecar |= {"PeakThreshold": threshold} if name == "nufo" else {}
+        sidecar["Sources"] = [str(stored.path.absolute())]
         volumes = [values] if values.ndim == 3 else np.moveaxis(values, 3, 0)
         write_image(folder.partial / f"{name}.nii.gz", volumes, values.shape, fod.affine, sidecar)
     if not (stored.path.is_dir() and (stored.path / "peaks.nii.gz").is_file()):

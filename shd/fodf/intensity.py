@@ -166,11 +166,16 @@ def _balance(corrected: Float[np.ndarray, "inlier tissue"]) -> Float[np.ndarray,
 
 def _divided(fod: FodField, field: Float32[np.ndarray, "x y z"]) -> FodField:
     """Return a copy of all tissues over the field, zero outside the mask."""
-    inverse = np.divide(1.0, field, out=np.zeros_like(field), where=fod.mask)
-    wm = np.empty(fod.wm.shape, np.float32)
-    for index in range(wm.shape[-1]):
-        np.multiply(fod.wm[..., index], inverse, out=wm[..., index], casting="same_kind")
-    isotropic = {tissue: (volume * inverse).astype(np.float32) for tissue, volume in fod.isotropic.items()}
+
+    def over_field(volume: Float[np.ndarray, "x y z"], quotient: Float32[np.ndarray, "x y z"]) -> None:
+        np.divide(volume, field, out=quotient, where=fod.mask, casting="same_kind")
+
+    wm = np.zeros(fod.wm.shape, np.float32)
+    for index in range(fod.wm.shape[3]):  # one volume at a time: of a whole brain they are gigabytes
+        over_field(fod.wm[..., index], wm[..., index])
+    isotropic = {tissue: np.zeros(volume.shape, np.float32) for tissue, volume in fod.isotropic.items()}
+    for tissue, volume in fod.isotropic.items():
+        over_field(volume, isotropic[tissue])
     return FodField(wm, isotropic, fod.affine, fod.mask)
 
 

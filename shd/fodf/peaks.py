@@ -138,6 +138,6 @@ def find_peaks(
             amplitudes[block],
         )  # fmt: skip
 
-    with ThreadPoolExecutor(max_workers=threads or os.cpu_count()) as threads:
-        list(threads.map(work, range(0, voxels, BLOCK)))
+    with ThreadPoolExecutor(max_workers=threads or os.cpu_count()) as pool:
+        list(pool.map(work, range(0, voxels, BLOCK)))
     return Peaks(directions, amplitudes)
