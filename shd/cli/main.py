@@ -20,7 +20,9 @@ from shd.cli.evaluate import evaluate
 from shd.cli.export import export
 from shd.cli.fit import fit
 from shd.cli.infer import infer
+from shd.cli.maps import maps
 from shd.cli.messages import complain
+from shd.cli.normalise import normalise
 from shd.cli.response import response
 from shd.cli.simulate import simulate
 from shd.cli.train import train
@@ -44,8 +46,9 @@ app = typer.Typer(
 )
 
 
-for _command in (convert, demo, evaluate, export, fit, infer, response, simulate, train):
+for _command in (convert, demo, evaluate, export, fit, infer, maps, normalise, simulate, train):
     app.command()(_command)
+app.add_typer(response)
 
 
 def _version(wanted: bool) -> bool:

@@ -62,13 +62,17 @@ def _lobe_of(x, y, z, peaks, number, cosine):
 
 @compiled
 @no_type_check
-def _climb_from_tops(above, second, degree, grid, longest_step, flat, cosine, powers, lobe, peaks, heights):
+def _climb_from_tops(
+    above, second, degree, grid, longest_step, flat, steepest, cosine, powers, lobe, peaks, heights
+):  # fmt: skip
     """Fill `lobe` at every top with the lobe of the peak above it, −1 where there is none; return how many lobes."""
     number, found = 0, np.empty(3)
     for i in range(len(grid)):
         if above[i] != i:
             continue
-        height = _climb(second, degree, grid[i, 0], grid[i, 1], grid[i, 2], longest_step, flat, powers, found)
+        height = _climb(
+            second, degree, grid[i, 0], grid[i, 1], grid[i, 2], longest_step, flat, steepest, -np.inf, powers, found
+        )
         if np.isnan(height):
             lobe[i] = -1
             continue
@@ -160,7 +164,9 @@ def lobes_of_block(
         _follow(above)
         _combine(coefficients[voxel], to_polynomial, polynomial)
         _second_derivatives(polynomial, degree, second)
-        flat = flatness * contrast
-        number = _climb_from_tops(above, second, degree, grid, longest_step, flat, cosine, powers, lobe, peaks, heights)
+        flat, steepest = flatness * contrast, degree**3 * max(abs(highest), abs(lowest))
+        number = _climb_from_tops(
+            above, second, degree, grid, longest_step, flat, steepest, cosine, powers, lobe, peaks, heights
+        )
         _gather(row, weights, grid, above, lobe, peaks, number, means, sums)
         numbers[voxel] = _write_largest(number, peaks, heights, means, sums, threshold, least, lobes[voxel])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 from scipy.spatial import ConvexHull
 
 from shd.fodf.peak_kernel import peaks_of_block
@@ -79,6 +79,13 @@ def peak_grid() -> tuple[Float[np.ndarray, "direction 3"], Int[np.ndarray, "dire
     return directions, half_sphere_neighbours(directions)
 
 
+@lru_cache(maxsize=4)
+def _grid_basis(degree: int) -> Float32[np.ndarray, "row direction"]:
+    """Return the harmonics at the grid directions, a row each, with rows of zeros up to a multiple of four."""
+    rows = even_harmonics(peak_grid()[0], degree).T
+    return np.ascontiguousarray(np.pad(rows, ((0, -len(rows) % 4), (0, 0))), np.float32)
+
+
 def find_peaks(
     coefficients: Float[np.ndarray, "voxel coeff"],
     *,
@@ -86,6 +93,7 @@ def find_peaks(
     relative_threshold: float = 0.1,
     absolute_threshold: float = 0.0,
     separation_degrees: float = 8.0,
+    threads: int | None = None,
 ) -> Peaks:
     """Return the highest local maxima of the fODF of every voxel, as unit vectors and amplitudes in float32.
 
@@ -95,7 +103,7 @@ def find_peaks(
     coefficients: even harmonics, MRtrix3 basis; the peaks are in their axes. count: peaks to keep, at most.
     relative_threshold: share of the voxel's highest peak that a peak must reach. absolute_threshold: amplitude that it
     must exceed, in the units of the fODF (MRtrix tracks above 0.1). separation_degrees: of two peaks closer than this
-    the higher is kept; MRtrix's `sh2peaks` uses 8°.
+    the higher is kept; MRtrix's `sh2peaks` uses 8°. threads: as many as processors if None.
 
     Raises ValueError for a number of coefficients no even degree has, or a setting out of range.
 
@@ -117,7 +125,7 @@ def find_peaks(
     if degree == 0:
         return Peaks(directions, amplitudes)
     grid, neighbours = peak_grid()
-    basis = np.ascontiguousarray(even_harmonics(grid, degree).T, np.float32)
+    basis = _grid_basis(degree)
     to_polynomial = np.ascontiguousarray(polynomial_map(degree).T)
     cosine = np.cos(np.radians(separation_degrees))
     spacing = np.sqrt(2 * np.pi / GRID_SIZE)
@@ -130,6 +138,6 @@ def find_peaks(
             amplitudes[block],
         )  # fmt: skip
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-        list(threads.map(work, range(0, voxels, BLOCK)))
+    with ThreadPoolExecutor(max_workers=threads or os.cpu_count()) as pool:
+        list(pool.map(work, range(0, voxels, BLOCK)))
     return Peaks(directions, amplitudes)
