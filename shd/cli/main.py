@@ -42,8 +42,9 @@ app = typer.Typer(
 )
 
 
-for _command in (demo, evaluate, fit, infer, response, simulate, train):
+for _command in (demo, evaluate, fit, infer, simulate, train):
     app.command()(_command)
+app.add_typer(response)
 
 
 def _version(wanted: bool) -> bool:

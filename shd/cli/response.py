@@ -1,36 +1,17 @@
-"""`shd response`: the response functions of a scan, as MRtrix3 text files."""
-
-from pathlib import Path
+"""`shd response`: the response functions of a scan, or the mean of several scans', as MRtrix3 text files."""
 
 import typer
 
+from shd.cli.default_command import EstimateByDefault
+from shd.cli.response_estimate import estimate
+from shd.cli.response_mean import mean
+
 __all__ = ["response"]
 
-
-def response(
-    dwi: Path = typer.Argument(help="Diffusion scan, NIfTI (x, y, z, volume)."),
-    bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); not needed with --grad."),
-    bvec: Path | None = typer.Argument(None, help="FSL gradient directions; not needed with --grad."),
-    grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
-    mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
-    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
-    out: Path = typer.Option(..., help="Folder for response_wm.txt (and response_gm.txt, response_csf.txt)."),
-) -> None:
-    """Estimate the response functions: white matter for one shell; white matter, grey matter and CSF for several."""
-    import numpy as np
-
-    from shd.errors import OutputError
-    from shd.io.responses import write_response
-    from shd.io.scans import read_scan
-    from shd.signal.response_estimation import estimate_responses
-
-    scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
-    responses, voxels = estimate_responses(scan.data[scan.mask].astype(np.float32), scan.gradients, scan.mask)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: folder cannot be made ({error.strerror}); choose another --out") from error
-    for each in responses:
-        path = out / f"response_{each.tissue}.txt"
-        write_response(path, each)
-        typer.echo(f"{path}: {voxels[each.tissue].sum()} voxels")
+response = typer.Typer(
+    name="response",
+    cls=EstimateByDefault,
+    help="Estimate the response functions of a scan (shd response DWI …), or average those of several.",
+)
+response.command()(estimate)
+response.command()(mean)

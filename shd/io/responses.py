@@ -1,5 +1,6 @@
 """Response functions as MRtrix3 text files: a row a shell, zonal coefficients l = 0, 2, 4, … in columns."""
 
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +12,14 @@ from shd.errors import ResponseError, ShdWarning
 from shd.io.atomic import whole_file
 from shd.scans.scan import Scan
 from shd.signal.gradients import Gradients
-from shd.signal.response import Response
+from shd.signal.response import TISSUES, Response
+from shd.signal.response_average import SHELL_TOLERANCE
 from shd.signal.response_estimation import b0_coefficient
 
-__all__ = ["read_given_responses", "read_response", "write_response"]
+__all__ = [
+    "read_given_responses", "read_response", "read_response_folder", "read_stored_response", "write_response",
+]  # fmt: skip
 
-SHELL_TOLERANCE = 80.0
-"""b-values (s/mm²) that differ by less are one shell: MRtrix3's own tolerance."""
 _SHELLS_COMMENT = "# Shells:"
 
 
@@ -60,6 +62,35 @@ def read_response(
     return Response(tissue, scan, _tissue_columns(file, tissue, coefficients))
 
 
+def read_stored_response(path: str | Path, tissue: str | None = None) -> Response:
+    """Return the response of a text file at the shells of its own `# Shells:` comment, without a scan.
+
+    tissue: "wm", "gm" or "csf"; if None, the one that the file's name holds as a word (response_gm.txt, sub-1_csf.txt),
+    and white matter where it holds none and the response has a direction. Columns as in `read_response`. Raises
+    ResponseError where the file cannot be read, names no shells, or its tissue cannot be told.
+    """
+    file = Path(path)
+    bvalues, rows = _read_rows(file)
+    if bvalues is None:
+        raise ResponseError(
+            f"{file}: {len(rows)} rows, for shells it does not name; name all {len(rows)} by a line '# Shells: 0,…'"
+        )
+    if tissue is None:
+        tissue = _tissue_by_name(file, directed=bool(rows[:, 1:].any()))
+    return Response(tissue, bvalues, _tissue_columns(file, tissue, rows))
+
+
+def read_response_folder(folder: str | Path) -> tuple[Response, ...]:
+    """Return the responses that a fit or `shd response` left in a folder, white matter first.
+
+    Raises ResponseError where there is no response_wm.txt, or one of the files cannot be read.
+    """
+    files = {tissue: Path(folder) / f"response_{tissue}.txt" for tissue in TISSUES}
+    if not files["wm"].is_file():
+        raise ResponseError(f"{folder}: no response_wm.txt; give the folder that shd fit, infer or response wrote")
+    return tuple(read_stored_response(file, tissue) for tissue, file in files.items() if file.is_file())
+
+
 def write_response(path: str | Path, response: Response) -> None:
     """Write the response for MRtrix3: `# Shells:` comment, then a row a shell, b=0 first. The file appears whole.
 
@@ -94,6 +125,19 @@ def _read_rows(file: Path) -> tuple[Float[np.ndarray, " shell"] | None, Float[np
             f"{file}: {len(bvalues)} b-values ({_listed(bvalues)}) in the comment but {len(rows)} rows; correct either"
         )
     return bvalues, rows
+
+
+def _tissue_by_name(file: Path, directed: bool) -> str:
+    """Return the tissue that the file's name holds as a word, or white matter for a response with a direction."""
+    named = [tissue for tissue in TISSUES if tissue in re.split(r"[^a-z]+", file.name.lower())]
+    if len(named) == 1:
+        return named[0]
+    if directed:
+        return "wm"
+    raise ResponseError(
+        f"{file}: isotropic, and its name holds {len(named)} of the words {', '.join(TISSUES)}; name it after its "
+        "tissue, such as response_gm.txt"
+    )
 
 
 def _bvalues_by_count(file: Path, rows: int, scan: Float[np.ndarray, " shell"]) -> Float[np.ndarray, " row"]:

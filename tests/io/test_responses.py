@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from shd.errors import OutputError, ResponseError, ShdWarning
-from shd.io.responses import read_response, write_response
+from shd.io.responses import read_response, read_response_folder, read_stored_response, write_response
 from shd.simulation.tissues import tissue_responses
 from tests.signal.simulated_tissues import shells_gradients, tissue_block
 
@@ -128,3 +128,45 @@ def test_a_missing_file_and_a_binary_one_are_refused(file):
 def test_a_folder_that_is_not_there_is_an_output_error(tmp_path):
     with pytest.raises(OutputError, match="cannot"):
         write_response(tmp_path / "absent" / "response.txt", tissue_responses(np.array([0.0]))[1])
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_what_is_written_is_read_back_without_a_scan(tmp_path, index):
+    bvalues = np.array([0.0, 700.0, 1200.0, 2800.0])
+    response = tissue_responses(bvalues, degree=8)[index]
+    write_response(tmp_path / f"sub-01_{response.tissue}_response.txt", response)
+    back = read_stored_response(tmp_path / f"sub-01_{response.tissue}_response.txt")
+    assert back.tissue == response.tissue
+    np.testing.assert_allclose(back.coefficients, response.coefficients, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(back.bvalues, bvalues)
+
+
+def test_the_tissue_of_a_file_without_its_name(file):
+    file.write_text("# Shells: 0.0,701.5\n4000 0\n2500 -650\n")
+    assert read_stored_response(file).tissue == "wm"
+    file.write_text("# Shells: 0,700\n4000\n2500\n")
+    with pytest.raises(ResponseError, match="holds 0 of the words wm, gm, csf; name it after its tissue"):
+        read_stored_response(file)
+    assert read_stored_response(file, "csf").tissue == "csf"
+
+
+def test_one_row_of_tournier_is_a_response_of_one_shell(file):
+    file.write_text("# Shells: 1995\n800 -220 70\n")
+    np.testing.assert_array_equal(read_stored_response(file).bvalues, [1995.0])
+
+
+def test_without_a_scan_shells_must_be_named(file):
+    file.write_text(WM_ROWS)
+    with pytest.raises(ResponseError, match="4 rows, for shells it does not name; name all 4"):
+        read_stored_response(file)
+
+
+def test_the_responses_of_a_folder(tmp_path):
+    for response in tissue_responses(np.array([0.0, 1000.0]), degree=4):
+        write_response(tmp_path / f"response_{response.tissue}.txt", response)
+    assert [response.tissue for response in read_response_folder(tmp_path)] == ["wm", "gm", "csf"]
+    (tmp_path / "response_gm.txt").unlink()
+    assert [response.tissue for response in read_response_folder(tmp_path)] == ["wm", "csf"]
+    (tmp_path / "response_wm.txt").unlink()
+    with pytest.raises(ResponseError, match=r"no response_wm\.txt; give the folder"):
+        read_response_folder(tmp_path)
