@@ -8,7 +8,7 @@ import typer
 from shd.cli.messages import complain, tell
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
-    from shd.fitting.cohort import Choices, Outcome
+    from shd.fitting.cohort_subject import Choices, Outcome
 
 __all__ = ["infer_list"]
 
@@ -44,7 +44,7 @@ def _say(outcome: "Outcome") -> None:
 
 
 def _conclude(outcomes: tuple["Outcome", ...], out: Path) -> None:
-    from shd.fitting.cohort import DONE_BEFORE, FAILED
+    from shd.fitting.cohort_subject import DONE_BEFORE, FAILED
 
     failed = [outcome.name for outcome in outcomes if outcome.state == FAILED]
     before = [outcome.name for outcome in outcomes if outcome.state == DONE_BEFORE]
