@@ -19,6 +19,7 @@ from shd.cli.evaluate import evaluate
 from shd.cli.fit import fit
 from shd.cli.infer import infer
 from shd.cli.messages import complain
+from shd.cli.normalise import normalise
 from shd.cli.response import response
 from shd.cli.simulate import simulate
 from shd.cli.train import train
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 
 
-for _command in (demo, evaluate, fit, infer, simulate, train):
+for _command in (demo, evaluate, fit, infer, normalise, simulate, train):
     app.command()(_command)
 app.add_typer(response)
 
