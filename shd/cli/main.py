@@ -14,10 +14,12 @@ import typer
 
 from shd._version import __version__
 from shd.cli.allocator import keep_freed_memory
+from shd.cli.bids import bids
 from shd.cli.demo import demo
 from shd.cli.evaluate import evaluate
 from shd.cli.fit import fit
 from shd.cli.infer import infer
+from shd.cli.label_lists import LabelLists
 from shd.cli.messages import complain
 from shd.cli.normalise import normalise
 from shd.cli.response import response
@@ -45,6 +47,7 @@ app = typer.Typer(
 
 for _command in (demo, evaluate, fit, infer, normalise, simulate, train):
     app.command()(_command)
+app.command(cls=LabelLists)(bids)
 app.add_typer(response)
 
 

@@ -1,14 +1,15 @@
-"""A cohort's results as a BIDS dataset: where they go, how a subject is published, what its record says."""
+"""A cohort's results as a BIDS dataset: where they go, how a scan's are published, what its record says."""
 
 import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from shd.fitting.cohort_subject import Choices, is_finished, write_subject
+from shd.fitting.normalise import normalise_fit, write_normalised
 from shd.fitting.output_folder import OutputFolder
 from shd.io.atomic import check_absent, write_json
 from shd.io.bids import planned_files, put_derivatives
@@ -19,17 +20,21 @@ from shd.io.staging import staged_files
 from shd.io.subjects import Subject
 from shd.signal.response import TISSUES
 
-__all__ = ["BidsDataset", "record_path"]
+__all__ = ["GROUP", "NORMALISED", "BidsDataset", "log_path", "read_record", "read_records", "record_path"]
 
-_EVERY = tuple((kind, tissue) for kind in KINDS for tissue in (TISSUES if kind in ("fod", "response") else ("wm",)))
+GROUP = "group"
+"""Folder, in the dataset, of the group's responses."""
+NORMALISED = "normalised"
+"""What derivatives in the group's unit are called: desc-normalised."""
+_EVERY = tuple((kind, tissue) for kind in KINDS for tissue in (TISSUES if kind in ("fod", "response") else ("",)))
 
 
 @dataclass(frozen=True)
 class BidsDataset:
     """A `Destination`: BIDS derivatives in `out` of the scans in the dataset `source`.
 
-    work: folder where a subject's fit is until it is published. responses: files by tissue, the same for all subjects;
-    none to have each scan's own. desc: what their derivatives are called besides.
+    work: folder where a scan's fit is until it is published. responses: files by tissue, the same for all scans; then
+    the results are in one unit, intensities are normalised, and names say so. Without, each scan has its own.
     """
 
     out: Path
@@ -37,12 +42,11 @@ class BidsDataset:
     work: Path
     names: NameTemplate
     responses: Mapping[str, Path] = field(default_factory=dict)
-    desc: str = ""
 
     @property
     def summary(self) -> Path:
         """File of the summary."""
-        return self.out / "logs" / ("_".join(filter(None, ("cohort", self.desc and f"desc-{self.desc}"))) + ".json")
+        return self.out / "logs" / ("_".join(filter(None, ("cohort", self._desc and f"desc-{self._desc}"))) + ".json")
 
     def telling(self) -> Mapping[str, Any]:
         """Return the template's patterns, and the fingerprints of the responses given."""
@@ -50,62 +54,90 @@ class BidsDataset:
         return {"template": dict(self.names.patterns), "response_fingerprints": prints}
 
     def record(self, subject: Subject) -> Path:
-        """Return the record of a subject's results."""
-        return record_path(self.out, self._entities(subject))
+        """Return the record of a scan's results."""
+        return record_path(self.out, self.entities(subject))
+
+    def entities(self, subject: Subject) -> Entities:
+        """Return what names a scan's results."""
+        return replace(entities_of(subject.name), desc=self._desc)
+
+    @property
+    def _desc(self) -> str:
+        return NORMALISED if self.responses else ""
 
     def write(self, subject: Subject, choices: Choices, wanted: Mapping[str, Any]) -> None:
-        """Infer a subject and publish its derivatives, which appear together, then its record.
+        """Infer a scan and publish its derivatives, which appear together, then its record.
 
-        A fit that an earlier run left finished in the work folder is published as it is: this run made it after having
+        A fit that an earlier run left finished in the work folder is published as it is: that run made it after having
         checked that its names were free.
         """
-        entities = self._entities(subject)
         work = self.work / self.record(subject).stem
         if choices.force or not is_finished(work / "run.json", wanted):
-            # A variant's mask is that of the scan, whoever wrote it first
-            named = self.names.paths(entities, [each for each in _EVERY if each[0] != "mask" or not self.desc])
-            check_absent((self.out / path for path in named.values()), choices.force)
-            folder = OutputFolder(work, force=True)
-            try:
-                write_subject(replace(subject, responses=self.responses), folder, choices, wanted)
-            except BaseException:
-                folder.discard()
-                raise
-        self._publish(work, entities, self._sources(subject), self.record(subject))
+            # the mask is that of the scan, whichever of its results came first
+            outputs = [output for output in _EVERY if output[0] != "mask" or not self._desc]
+            names = self.names.paths(self.entities(subject), outputs).values()
+            check_absent([self.out / name for name in names], choices.force)
+            _infer(replace(subject, responses=dict(self.responses)), work, choices, wanted)
+        self._publish(_normalised(work) if self._desc else work, subject)
         shutil.rmtree(work)
 
-    def _publish(self, work: Path, entities: Entities, sources: list[str], record: Path) -> None:
-        stored = read_fit_folder(work)
-        with staged_files(self.out) as stage:
+    def _publish(self, fit: Path, subject: Subject) -> None:
+        stored, entities, record = read_fit_folder(fit), self.entities(subject), self.record(subject)
+        scan = [subject.dwi, *([subject.mask] if subject.mask else [])]
+        sources = [f"bids:{SOURCE}:{path.relative_to(self.source).as_posix()}" for path in scan]
+        with staged_files(self.out, record.stem) as stage:
             put_derivatives(stage, stored, self.names, entities, sources)
-        files = {" ".join(output).strip(): str(path) for output, path in self._planned(stored, entities).items()}
+        planned = planned_files(stored, self.names, entities)
+        files = {" ".join(output).strip(): path.as_posix() for output, path in planned.items()}
         record.parent.mkdir(exist_ok=True)
-        write_json(record, {**stored.record, "files": files})
+        write_json(record, {**stored.record, "entities": asdict(entities), "files": files})
 
-    def _planned(self, stored: Any, entities: Entities) -> dict[tuple[str, str], Path]:
-        return planned_files(stored, self.names, entities)
 
-    def _entities(self, subject: Subject) -> Entities:
-        return replace(entities_of(subject.name), desc=self.desc)
+def _infer(subject: Subject, work: Path, choices: Choices, wanted: Mapping[str, Any]) -> None:
+    """Write the fit into the work folder, which holds nothing of the user's."""
+    folder = OutputFolder(work, force=True)
+    try:
+        write_subject(subject, folder, choices, wanted)
+    except BaseException:
+        folder.discard()
+        raise
 
-    def _sources(self, subject: Subject) -> list[str]:
-        """Return the BIDS URIs of the scan and its mask."""
-        paths = [subject.dwi, *([subject.mask] if subject.mask else [])]
-        return [f"bids:{SOURCE}:{path.relative_to(self.source)}" for path in paths]
+
+def _normalised(fit: Path) -> Path:
+    """Return the folder, within that of the fit, of the fit with its intensity normalised."""
+    stored, folder = read_fit_folder(fit), OutputFolder(fit / NORMALISED, force=True)
+    write_normalised(folder, stored, normalise_fit(stored))
+    shutil.copyfile(fit / "fit.png", folder.out / "fit.png")
+    return folder.out
 
 
 def record_path(out: Path, entities: Entities) -> Path:
-    """Return the record of a scan's results, logs/sub-01_…_run.json; it is written last, so what it names is whole."""
-    labels = (
-        f"sub-{entities.subject}", entities.session and f"ses-{entities.session}", entities.other,
-        entities.space and f"space-{entities.space}", entities.desc and f"desc-{entities.desc}", "run.json",
-    )  # fmt: skip
-    return out / "logs" / "_".join(filter(None, labels))
+    """Return the record of a scan's results, logs/sub-01_…_run.json. Written last, it says that all is there."""
+    return out / "logs" / f"{_stem(entities)}_run.json"
+
+
+def log_path(out: Path, entities: Entities) -> Path:
+    """Return the log of a scan, logs/sub-01_….log: one, whatever its results are called."""
+    return out / "logs" / f"{_stem(replace(entities, desc=''))}.log"
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return a record, or nothing where there is none."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
+    """Return a record."""
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def read_records(out: Path) -> list[tuple[Entities, dict[str, Any]]]:
+    """Return the entities and the record of every result in a dataset, in the order of their names."""
+    found = []
+    for path in sorted((out / "logs").glob("sub-*_run.json")):
+        record = read_record(path)
+        found.append((Entities(**record["entities"]), record))
+    return found
+
+
+def _stem(entities: Entities) -> str:
+    labels = (
+        f"sub-{entities.subject}", entities.session and f"ses-{entities.session}", entities.other,
+        entities.space and f"space-{entities.space}", entities.desc and f"desc-{entities.desc}",
+    )  # fmt: skip
+    return "_".join(filter(None, labels))

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from shd.errors import OutputError, ScanError
 from shd.io.atomic import check_absent, write_json
 from shd.io.bids_names import Entities, NameTemplate, checked_label, read_template
-from shd.io.bids_sidecars import dataset_description, fod_sidecar, mask_sidecar, peaks_sidecar
+from shd.io.bids_sidecars import dataset_description, field_sidecar, fod_sidecar, mask_sidecar, peaks_sidecar
 from shd.io.fit_folder import StoredFit
 from shd.io.fodf import write_fod, write_scalar
 from shd.io.images import read_with_sidecar, write_image
@@ -22,6 +22,13 @@ from shd.signal.response import TISSUES
 __all__ = ["planned_files", "put_derivatives", "put_description", "write_bids"]
 
 _DESCRIPTION = "dataset_description.json"
+_BESIDE = {
+    ("peaks", ""): "peaks.nii.gz",
+    ("field", ""): "intensity_field.nii.gz",
+    ("figure", ""): "fit.png",
+    **{("response", tissue): f"response_{tissue}.txt" for tissue in TISSUES},
+}
+"""Files of a fit that are not in `StoredFit`, by kind and tissue."""
 _IGNORE = """# Names of the drafts that diffusion derivatives follow, which the BIDS validator does not know yet
 *_dwimap.nii.gz
 *_dwimap.json
@@ -55,14 +62,16 @@ def write_bids(
 
     subject, session, space: labels, with their keys or without. template: `bep016`, `qsirecon`, or a file of patterns
     (see `read_template`). dest: a folder of its own; `dataset_description.json`, `README.md` and `.bidsignore` are
-    written where there are none. force: replace images of the same names.
+    written where there are none. force: replace files of the same names. A result of `shd normalise` is called
+    `desc-normalised`.
 
     Raises FormatError for a label that BIDS does not allow and for a template that is unknown or leads two files to one
     name, OutputError where files exist already, where `dest` is another program's dataset, or cannot be written.
     """
     given = {"ses": session, "space": space}
     labels = {key: checked_label(key, label) for key, label in given.items() if label is not None}
-    entities = Entities(checked_label("sub", subject), labels.get("ses", ""), space=labels.get("space", ""))
+    desc = "normalised" if "intensity_normalisation" in stored.record else ""
+    entities = Entities(checked_label("sub", subject), labels.get("ses", ""), "", labels.get("space", ""), desc)
     names = read_template(template)
     check_absent([Path(dest) / path for path in planned_files(stored, names, entities).values()], force)
     scan = stored.record.get("inputs", {}).get("dwi")
@@ -79,9 +88,7 @@ def planned_files(stored: StoredFit, names: NameTemplate, entities: Entities) ->
     outputs = [("fod", tissue) for tissue in TISSUES if tissue == "wm" or tissue in stored.fod.isotropic]
     outputs.append(("mask", ""))
     if folder is not None:
-        beside = {("peaks", "wm"): "peaks.nii.gz", ("figure", ""): "fit.png"}
-        beside |= {("response", tissue): f"response_{tissue}.txt" for tissue in TISSUES}
-        outputs += [output for output, name in beside.items() if (folder / name).is_file()]
+        outputs += [output for output, name in _BESIDE.items() if (folder / name).is_file()]
     return names.paths(entities, outputs)
 
 
@@ -104,17 +111,19 @@ def _write(stored: StoredFit, kind: str, tissue: str, path: Path, sources: Seque
         write_scalar(path, fod.isotropic[tissue], fod.affine, describe)
     elif kind == "mask":
         write_image(path, [fod.mask.astype(np.float32)], fod.mask.shape, fod.affine, mask_sidecar(sources))
-    elif kind == "peaks":
-        values, affine, _ = read_with_sidecar(stored.path / "peaks.nii.gz")
-        write_image(path, _zero_filled(values), values.shape, affine, peaks_sidecar(wm, sources))
+    elif kind in ("peaks", "field"):
+        values, affine, _ = read_with_sidecar(stored.path / _BESIDE[kind, ""])
+        describe = peaks_sidecar(wm, sources) if kind == "peaks" else field_sidecar(wm, sources)
+        write_image(path, _zero_filled(values), values.shape, affine, describe)
     else:
-        shutil.copyfile(stored.path / ("fit.png" if kind == "figure" else f"response_{tissue}.txt"), path)
+        shutil.copyfile(stored.path / _BESIDE[kind, tissue], path)
 
 
-def _zero_filled(values: Float32[np.ndarray, "x y z component"]) -> Iterator[Float32[np.ndarray, "x y z"]]:
+def _zero_filled(values: Float32[np.ndarray, "x y z *component"]) -> Iterator[Float32[np.ndarray, "x y z"]]:
     """Give the volumes with zero where no peak is: JSON has no NaN to say so."""
-    for index in range(values.shape[3]):
-        yield np.nan_to_num(values[..., index], nan=0.0)
+    volumes = values[..., None] if values.ndim == 3 else values
+    for index in range(volumes.shape[3]):
+        yield np.nan_to_num(volumes[..., index], nan=0.0)
 
 
 def put_description(stage: Path, dest: Path, source: Path | None) -> None:

@@ -68,7 +68,8 @@ def check_dataset(source: str | Path) -> None:
     required = ("Name", "BIDSVersion")
     absent = [key for key in required if not isinstance(content, dict) or not content.get(key)]
     if absent:
-        raise ScanError(f"{description}: {len(absent)} of {len(required)} keys missing ({', '.join(absent)}); {way_out}")
+        missing = f"{len(absent)} of {len(required)} keys missing ({', '.join(absent)})"
+        raise ScanError(f"{description}: {missing}; {way_out}")
     kind = content.get("DatasetType", "derivative")
     if kind != "derivative":
         raise ScanError(

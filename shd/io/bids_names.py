@@ -12,11 +12,14 @@ from shd.errors import FormatError
 __all__ = ["KINDS", "TEMPLATES", "Entities", "NameTemplate", "checked_label", "entities_of", "read_template"]
 
 FIELDS = ("subject", "session", "other", "space", "param", "label", "desc", "suffix")
-SUFFIXES = {"fod": "dwimap", "peaks": "dwimap", "mask": "mask", "response": "response", "figure": "odfs"}
+SUFFIXES = {
+    "fod": "dwimap", "peaks": "dwimap", "mask": "mask", "field": "dwimap", "response": "response", "figure": "odfs",
+}  # fmt: skip
 KINDS = tuple(SUFFIXES)
-"""What has a name: fod of each tissue, peaks, mask, response of each tissue, figure."""
+"""What has a name: fods of each tissue, peaks, mask, field of intensity, responses of each tissue, figure."""
+_PARAMS = {"peaks": "peaks", "mask": "mask", "field": "norm", "figure": "odfs"}
 _ENDINGS = {
-    **dict.fromkeys(("fod", "peaks", "mask"), (".nii.gz", ".nii")),
+    **dict.fromkeys(("fod", "peaks", "mask", "field"), (".nii.gz", ".nii")),
     "response": (".txt",),
     "figure": (".png",),
 }
@@ -24,7 +27,7 @@ _ENDINGS = {
 _SCAN = "sub-{subject}[_ses-{session}][_{other}][_space-{space}]"
 _DWI = "sub-{subject}[/ses-{session}]/dwi/" + _SCAN
 _COMMON = {
-    "peaks": _DWI + "_model-shd_param-{param}[_desc-{desc}]_{suffix}.nii.gz",
+    **dict.fromkeys(("peaks", "field"), _DWI + "_model-shd_param-{param}[_desc-{desc}]_{suffix}.nii.gz"),
     "mask": _DWI + "_desc-brain_{suffix}.nii.gz",
     "figure": "sub-{subject}/figures/" + _SCAN + "_model-shd[_desc-{desc}]_{suffix}.png",
 }
@@ -69,15 +72,14 @@ class NameTemplate:
     name: str
     patterns: Mapping[str, str]
 
-    def path(self, kind: str, entities: Entities, tissue: str = "wm") -> Path:
+    def path(self, kind: str, entities: Entities, tissue: str = "") -> Path:
         """Return the file's path below the dataset's folder.
 
-        kind: one of KINDS. tissue: wm, gm or csf. Raises FormatError where the pattern needs an entity that the scan
-        has not, or leads out of the dataset.
+        kind: one of KINDS. tissue: wm, gm or csf, of fods and responses. Raises FormatError where the pattern needs an
+        entity that the scan has not, or leads out of the dataset.
         """
         values = {field.name: getattr(entities, field.name) for field in fields(entities)}
-        param = "peaks" if kind == "peaks" else tissue
-        values |= {"param": param, "label": tissue.upper(), "suffix": SUFFIXES[kind]}
+        values |= {"param": _PARAMS.get(kind, tissue), "label": tissue.upper() or "WM", "suffix": SUFFIXES[kind]}
         pattern = self.patterns[kind]
         whole = _OPTIONAL.sub(lambda part: part[1] if all(values[f] for f in _FIELD.findall(part[1])) else "", pattern)
         absent = [field for field in _FIELD.findall(whole) if not values[field]]
@@ -99,8 +101,8 @@ class NameTemplate:
             twins = [key for key, other in found.items() if other == path]
             if twins:
                 raise FormatError(
-                    f"{self.name}: {' '.join(twins[0])} and {kind} {tissue} are both called {path}; tell them apart by "
-                    "{param}, {label} or {suffix}"
+                    f"{self.name}: {' '.join(twins[0]).strip()} and {f'{kind} {tissue}'.strip()} are both called "
+                    f"{path}; tell them apart by {{param}}, {{label}} or {{suffix}}"
                 )
             found[kind, tissue] = path
         return found

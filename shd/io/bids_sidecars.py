@@ -6,7 +6,7 @@ from typing import Any
 
 from shd._version import __version__
 
-__all__ = ["BIDS_VERSION", "SOURCE", "dataset_description", "fod_sidecar", "mask_sidecar", "peaks_sidecar"]
+__all__ = ["SOURCE", "dataset_description", "field_sidecar", "fod_sidecar", "mask_sidecar", "peaks_sidecar"]
 
 BIDS_VERSION = "1.10.0"
 SOURCE = "preprocessed"
@@ -53,6 +53,12 @@ def peaks_sidecar(stored: Mapping[str, Any], sources: Sequence[str] = ()) -> dic
     }
 
 
+def field_sidecar(stored: Mapping[str, Any], sources: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the sidecar of the field that amplitudes were divided by; stored: that of the white matter's fODFs."""
+    description = "Smooth factor that all amounts were divided by; 0 outside the mask"
+    return {"Description": description, "Units": "1", **_model(stored), **_common(sources)}
+
+
 def mask_sidecar(sources: Sequence[str] = ()) -> dict[str, Any]:
     """Return the sidecar of the mask of voxels that were fitted."""
     return {"Description": "Voxels that were fitted", "Type": "Brain", "SpatialReference": "orig", **_common(sources)}
@@ -73,7 +79,10 @@ def dataset_description(name: str, source: Path | None) -> dict[str, Any]:
 
 
 def _model(stored: Mapping[str, Any]) -> dict[str, Any]:
-    return {"Model": stored.get("Model", {"Description": "not known: the fODFs came without a sidecar"})}
+    """Return what is said of the model, and of a normalisation but where its input was."""
+    given = stored.get("Model", {"Description": "not known: the fODFs came without a sidecar"})
+    made = {key: value for key, value in stored.get("IntensityNormalisation", {}).items() if key != "Source"}
+    return {"Model": given, **({"IntensityNormalisation": made} if made else {})}
 
 
 def _common(sources: Sequence[str]) -> dict[str, Any]:

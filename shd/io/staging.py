@@ -12,16 +12,19 @@ __all__ = ["staged_files"]
 
 
 @contextmanager
-def staged_files(dest: str | Path) -> Iterator[Path]:
+def staged_files(dest: str | Path, name: str | None = None) -> Iterator[Path]:
     """Give an empty folder; what is below it when the block ends without an error takes the same place below `dest`.
 
-    Folders are made as needed, and files of the same names are replaced. On an error `dest` is as it was. Raises
-    OutputError where `dest` cannot be written.
+    Folders are made as needed, and files of the same names are replaced. On an error `dest` is as it was. name: of what
+    is written, if only one process at a time writes it: what it left where it was killed is then removed by the next.
+    Raises OutputError where `dest` cannot be written.
     """
     dest = Path(dest)
     made = [folder for folder in (dest, *dest.parents) if not folder.exists()]
-    stage = dest / f".partial-{uuid.uuid4().hex[:8]}"
+    stage = dest / f".partial-{name or uuid.uuid4().hex[:8]}"
     try:
+        if stage.exists():
+            shutil.rmtree(stage)
         stage.mkdir(parents=True)
     except OSError as error:
         raise OutputError(f"{dest}: cannot be written ({error.strerror}); choose another folder") from error
