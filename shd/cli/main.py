@@ -17,6 +17,7 @@ from shd.cli.allocator import keep_freed_memory
 from shd.cli.bids import bids
 from shd.cli.demo import demo
 from shd.cli.evaluate import evaluate
+from shd.cli.export import export
 from shd.cli.fit import fit
 from shd.cli.infer import infer
 from shd.cli.label_lists import LabelLists
@@ -45,7 +46,7 @@ app = typer.Typer(
 )
 
 
-for _command in (demo, evaluate, fit, infer, normalise, simulate, train):
+for _command in (demo, evaluate, export, fit, infer, normalise, simulate, train):
     app.command()(_command)
 app.command(cls=LabelLists)(bids)
 app.add_typer(response)

@@ -45,15 +45,15 @@ def reference_peaks(
 
 
 def climb_without_derivatives(
-    weights: Float[np.ndarray, " coeff"], starts: Float[np.ndarray, "top 3"]
+    weights: Float[np.ndarray, " coeff"], starts: Float[np.ndarray, "top 3"], widest: float = WIDEST
 ) -> tuple[Float[np.ndarray, "top 3"], Float[np.ndarray, " top"]]:
     """Return the maxima above unit vectors, and their heights.
 
-    Looks around on a ring and moves to its best place, or else halves the ring, down to 1e-5 radians.
+    Looks around on a ring of `widest` radians and moves to its best place, or else halves the ring, down to 1e-5.
     """
     degree = degree_of_count(len(weights))
     here, heights = starts, even_harmonics(starts, degree) @ weights
-    radius = np.full(len(starts), WIDEST)
+    radius = np.full(len(starts), widest)
     while (radius > FINEST).any():
         around = _ring(here, radius)
         values = (even_harmonics(around.reshape(-1, 3), degree) @ weights).reshape(len(here), -1)
@@ -78,9 +78,7 @@ def _is_strict(
     return waves[:, 0] - 2 * waves[:, 2] > FLATNESS * contrast * near**2 / 2
 
 
-def _ring(
-    centres: Float[np.ndarray, "top 3"], radius: Float[np.ndarray, " top"]
-) -> Float[np.ndarray, "top around 3"]:
+def _ring(centres: Float[np.ndarray, "top 3"], radius: Float[np.ndarray, " top"]) -> Float[np.ndarray, "top around 3"]:
     """Return nine directions at an angle `radius` from each unit vector."""
     tangents = np.linalg.svd(centres[:, None])[2][:, 1:]
     return np.cos(radius)[:, None, None] * centres[:, None] + np.sin(radius)[:, None, None] * (AROUND @ tangents)

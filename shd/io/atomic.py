@@ -11,7 +11,7 @@ import numpy as np
 
 from shd.errors import OutputError
 
-__all__ = ["check_absent", "whole_file", "write_json"]
+__all__ = ["check_absent", "plain", "whole_file", "write_json"]
 
 
 def check_absent(paths: Iterable[str | Path], force: bool = False) -> None:
@@ -50,10 +50,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole; NumPy numbers and arrays, and paths, become numbers, lists and strings."""
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=_plain) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=plain) + "\n", encoding="utf-8")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return the JSON form of NumPy numbers, arrays and paths: `default` of `json.dumps`."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, Path):

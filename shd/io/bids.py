@@ -14,8 +14,9 @@ from shd.io.atomic import check_absent, write_json
 from shd.io.bids_names import Entities, NameTemplate, checked_label, read_template
 from shd.io.bids_sidecars import dataset_description, field_sidecar, fod_sidecar, mask_sidecar, peaks_sidecar
 from shd.io.fit_folder import StoredFit
-from shd.io.fodf import write_fod, write_scalar
+from shd.io.fodf import fod_encoding, write_fod, write_scalar
 from shd.io.images import read_with_sidecar, write_image
+from shd.io.mif import is_mif
 from shd.io.staging import staged_files
 from shd.signal.response import TISSUES
 
@@ -31,6 +32,7 @@ _BESIDE = {
 """Files of a fit that are not in `StoredFit`, by kind and tissue."""
 _IGNORE = """# Names of the drafts that diffusion derivatives follow, which the BIDS validator does not know yet
 *_dwimap.nii.gz
+*_dwimap.mif.gz
 *_dwimap.json
 *_dwimap.txt
 *_response.txt
@@ -104,19 +106,25 @@ def put_derivatives(
 def _write(stored: StoredFit, kind: str, tissue: str, path: Path, sources: Sequence[str]) -> None:
     """Write one output to `path`."""
     fod, wm = stored.fod, stored.sidecars.get("wm", {})
-    if kind == "fod" and tissue == "wm":
-        write_fod(path, fod.wm, fod.affine, fod.mask, fod_sidecar(wm, "wm", sources))
-    elif kind == "fod":
+    if kind in ("response", "figure"):
+        shutil.copyfile(stored.path / _BESIDE[kind, tissue], path)
+        return
+    if kind == "fod":
         describe = fod_sidecar(stored.sidecars.get(tissue, {}), tissue, sources)
-        write_scalar(path, fod.isotropic[tissue], fod.affine, describe)
+        if tissue == "wm":
+            write_fod(path, fod.wm, fod.affine, fod.mask, describe)
+        else:
+            write_scalar(path, fod.isotropic[tissue], fod.affine, describe)
+        describe |= fod_encoding(fod.degree if tissue == "wm" else 0)
     elif kind == "mask":
-        write_image(path, [fod.mask.astype(np.float32)], fod.mask.shape, fod.affine, mask_sidecar(sources))
-    elif kind in ("peaks", "field"):
+        describe = mask_sidecar(sources)
+        write_image(path, [fod.mask.astype(np.float32)], fod.mask.shape, fod.affine, describe)
+    else:
         values, affine, _ = read_with_sidecar(stored.path / _BESIDE[kind, ""])
         describe = peaks_sidecar(wm, sources) if kind == "peaks" else field_sidecar(wm, sources)
         write_image(path, _zero_filled(values), values.shape, affine, describe)
-    else:
-        shutil.copyfile(stored.path / _BESIDE[kind, tissue], path)
+    if is_mif(path):  # BIDS reads JSON, not MRtrix's header
+        write_json(path.with_name(f"{path.name.partition('.mif')[0]}.json"), describe)
 
 
 def _zero_filled(values: Float32[np.ndarray, "x y z *component"]) -> Iterator[Float32[np.ndarray, "x y z"]]:

@@ -19,7 +19,7 @@ KINDS = tuple(SUFFIXES)
 """What has a name: fods of each tissue, peaks, mask, field of intensity, responses of each tissue, figure."""
 _PARAMS = {"peaks": "peaks", "mask": "mask", "field": "norm", "figure": "odfs"}
 _ENDINGS = {
-    **dict.fromkeys(("fod", "peaks", "mask", "field"), (".nii.gz", ".nii")),
+    **dict.fromkeys(("fod", "peaks", "mask", "field"), (".nii.gz", ".nii", ".mif", ".mif.gz")),
     "response": (".txt",),
     "figure": (".png",),
 }
@@ -38,10 +38,11 @@ TEMPLATES: Mapping[str, Mapping[str, str]] = {
         "fod": _DWI + "_model-shd_param-{param}[_desc-{desc}]_{suffix}.nii.gz",
         "response": _DWI + "_model-shd_param-{param}[_desc-{desc}]_{suffix}.txt",
     },
-    # What QSIRecon writes: one parameter for all tissues, which a label tells apart; responses beside their fODFs.
+    # What QSIRecon writes: MRtrix's format, one parameter for all tissues, which a label tells apart, and responses
+    # beside their fODFs.
     "qsirecon": {
         **_COMMON,
-        "fod": _DWI + "_model-shd_param-fod_label-{label}[_desc-{desc}]_{suffix}.nii.gz",
+        "fod": _DWI + "_model-shd_param-fod_label-{label}[_desc-{desc}]_{suffix}.mif.gz",
         "response": _DWI + "_model-shd_param-fod_label-{label}[_desc-{desc}]_dwimap.txt",
     },
 }

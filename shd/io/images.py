@@ -1,4 +1,4 @@
-"""Result images: float32 NIfTI written a volume at a time, with a JSON sidecar beside them."""
+"""Result images: float32, written a volume at a time; NIfTI with a JSON sidecar beside it, or .mif, which holds it."""
 
 import gzip
 import json
@@ -10,11 +10,12 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Real
 
 from shd._version import __version__
 from shd.errors import OutputError, ScanError
 from shd.io.atomic import whole_file, write_json
+from shd.io.mif import is_mif, read_mif, write_mif
 from shd.io.nifti import read_image
 
 __all__ = ["read_with_sidecar", "sidecar_path", "write_image"]
@@ -24,33 +25,42 @@ GZIP_LEVEL = 1  # float noise hardly packs: level 6 saves 1 % of the file for 20
 
 
 def sidecar_path(path: str | Path) -> Path:
-    """Return the name of the JSON file beside an image; raises `OutputError` unless it ends in .nii or .nii.gz."""
+    """Return the name of the JSON file beside a NIfTI image; raises `OutputError` for another ending."""
     path = Path(path)
     for ending in (".nii.gz", ".nii"):
         if path.name.endswith(ending):
             return path.with_name(path.name.removesuffix(ending) + ".json")
-    raise OutputError(f"{path.name}: images are written as .nii or .nii.gz; change the ending")
+    raise OutputError(f"{path.name}: images are written as .nii, .nii.gz, .mif or .mif.gz; change the ending")
 
 
 def write_image(
     path: str | Path,
-    volumes: Iterable[Float[np.ndarray, "x y z"]],
+    volumes: Iterable[Real[np.ndarray, "x y z"]],
     shape: tuple[int, ...],
     affine: Float[np.ndarray, "4 4"],
-    sidecar: Mapping[str, Any],
+    sidecar: Mapping[str, Any] | None,
+    *,
+    dtype: str = "<f4",
+    nifti2: bool = False,
 ) -> None:
-    """Write `volumes` as one float32 NIfTI image of `shape` (3-D or 4-D) with `sidecar` beside it; both, or neither.
+    """Write `volumes` as one image of `shape` (3-D or 4-D) with its `sidecar`, if any; both, or neither.
 
-    NIfTI-1, or NIfTI-2 where an axis is longer than 32767. affine: voxel index → scanner RAS mm. Holds one volume in
-    memory beyond what `volumes` holds. `sidecar` gains `GeneratedBy` where it has none (BIDS derivatives). Raises
-    `OutputError` where the file cannot be written.
+    A name in .mif or .mif.gz gives MRtrix3's format, which holds the sidecar in its header. Otherwise NIfTI-1, or
+    NIfTI-2 where an axis is longer than 32767 or `nifti2` is set. affine: voxel index → scanner RAS mm. Holds one
+    volume in memory beyond what `volumes` holds. `sidecar` gains `GeneratedBy` where it has none (BIDS derivatives).
+    dtype: "<f4", or "<u4" for counts. Raises `OutputError` where the file cannot be written.
     """
+    if sidecar is not None:
+        sidecar = {"GeneratedBy": [{"Name": "shd", "Version": __version__}], **sidecar}
+    if is_mif(path):
+        write_mif(path, volumes, shape, affine, sidecar, dtype=dtype)
+        return
     json_path = sidecar_path(path)
-    header = _header(shape, affine)
+    header = _header(shape, affine, dtype, nifti2)
     with ExitStack() as files:
         partial = files.enter_context(whole_file(path))
-        partial_json = files.enter_context(whole_file(json_path))
-        write_json(partial_json, {"GeneratedBy": [{"Name": "shd", "Version": __version__}], **sidecar})
+        if sidecar is not None:
+            write_json(files.enter_context(whole_file(json_path)), sidecar)
         with partial.open("wb") as raw:
             if partial.suffix == ".gz":  # no time or name inside: the same image is the same file
                 with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as packed:
@@ -64,9 +74,13 @@ def read_with_sidecar(
 ) -> tuple[Float32[np.ndarray, "*grid"], Float[np.ndarray, "4 4"], dict[str, Any]]:
     """Return data in float32, affine (voxel index → scanner RAS mm) and sidecar (empty without one) of an image.
 
-    Raises `ScanError` for an image or a sidecar that is missing or damaged.
+    NIfTI with a JSON file beside it, or MRtrix3's .mif, whose header holds what `write_image` put there. Raises
+    `ScanError` for an image or a sidecar that is missing or damaged.
     """
     path = Path(path)
+    if is_mif(path):
+        held = read_mif(path)
+        return np.asarray(held.data, dtype=np.float32), held.affine, held.sidecar
     image, data = read_image(path)
     json_path = sidecar_path(path)
     try:
@@ -76,10 +90,10 @@ def read_with_sidecar(
     return np.asarray(data, dtype=np.float32), np.asarray(image.affine, dtype=np.float64), sidecar
 
 
-def _header(shape: tuple[int, ...], affine: Float[np.ndarray, "4 4"]) -> nib.Nifti1Header:
-    header = nib.Nifti1Header() if max(shape) <= NIFTI1_LONGEST else nib.Nifti2Header()
+def _header(shape: tuple[int, ...], affine: Float[np.ndarray, "4 4"], dtype: str, nifti2: bool) -> nib.Nifti1Header:
+    header = nib.Nifti2Header() if nifti2 or max(shape) > NIFTI1_LONGEST else nib.Nifti1Header()
     header.set_data_shape(shape)
-    header.set_data_dtype("<f4")
+    header.set_data_dtype(dtype)
     header.set_sform(affine, code=1)  # 1: scanner axes
     header.set_qform(affine, code=1)  # also sets the voxel sizes
     if not np.allclose(header.get_qform(), affine, atol=1e-3):
@@ -91,9 +105,9 @@ def _header(shape: tuple[int, ...], affine: Float[np.ndarray, "4 4"]) -> nib.Nif
 
 
 def _write_volumes(
-    stream: BufferedIOBase, header: nib.Nifti1Header, volumes: Iterable[Float[np.ndarray, "x y z"]]
+    stream: BufferedIOBase, header: nib.Nifti1Header, volumes: Iterable[Real[np.ndarray, "x y z"]]
 ) -> None:
     header.write_to(stream)
     stream.write(b"\0" * (header.get_data_offset() - stream.tell()))
     for volume in volumes:
-        stream.write(np.asarray(volume, dtype="<f4").tobytes(order="F"))
+        stream.write(np.asarray(volume, dtype=header.get_data_dtype()).tobytes(order="F"))

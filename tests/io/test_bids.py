@@ -22,7 +22,7 @@ from tests.support.stored import everything_in
 
 SCHEMA = json.loads((Path(__file__).parent / "bep016_schema.json").read_text())
 VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
-FOD = {"bep016": "param-{low}", "qsirecon": "param-fod_label-{up}"}
+FOD = {"bep016": "param-{low}_dwimap.nii.gz", "qsirecon": "param-fod_label-{up}_dwimap.mif.gz"}
 STEM = "sub-01/ses-a/dwi/sub-01_ses-a_space-T1w"
 
 
@@ -41,11 +41,15 @@ def written(request, fit, tmp_path):
 
 
 def sidecar(path):
-    return json.loads(Path(str(path).replace(".nii.gz", ".json")).read_text())
+    return json.loads(beside(path).read_text())
+
+
+def beside(image):
+    return image.with_name(image.name.removesuffix(".nii.gz").removesuffix(".mif.gz") + ".json")
 
 
 def image_of(folder, template, tissue):
-    return folder / f"{STEM}_model-shd_{FOD[template].format(low=tissue, up=tissue.upper())}_dwimap.nii.gz"
+    return folder / f"{STEM}_model-shd_{FOD[template].format(low=tissue, up=tissue.upper())}"
 
 
 def assert_same_image(path, other):
@@ -58,7 +62,7 @@ def test_every_file_has_its_name(written):
     folder, files, template = written
     images = [image_of(folder, template, tissue) for tissue in ROWS]
     images += [folder / f"{STEM}_model-shd_param-peaks_dwimap.nii.gz", folder / f"{STEM}_desc-brain_mask.nii.gz"]
-    sidecars = [Path(str(path).replace(".nii.gz", ".json")) for path in images]
+    sidecars = [beside(path) for path in images]
     texts = [
         folder / f"{STEM}_model-shd_param-{tissue}_response.txt"
         if template == "bep016"
@@ -113,7 +117,7 @@ def test_sidecars_obey_the_draft(written):
     folder, files, template = written
     kinds = dict.fromkeys((image_of(folder, template, tissue) for tissue in ROWS), "fod")
     kinds[folder / f"{STEM}_model-shd_param-peaks_dwimap.nii.gz"] = "peaks"
-    assert sum("dwimap.nii.gz" in path.name for path in files) == len(kinds)
+    assert sum(path.name.endswith(("dwimap.nii.gz", "dwimap.mif.gz")) for path in files) == len(kinds)
     for path, kind in kinds.items():
         for part in ("model", kind):
             assert violations(sidecar(path), SCHEMA[part]) == [], path.name

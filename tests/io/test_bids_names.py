@@ -21,7 +21,7 @@ BARE = Entities("01")
      ("bep016", "peaks", "sub-01/ses-a/dwi/sub-01_ses-a_acq-96_run-1_space-T1w_model-shd_param-peaks_desc-normalised_"
       "dwimap.nii.gz", "sub-01/dwi/sub-01_model-shd_param-peaks_dwimap.nii.gz"),
      ("qsirecon", "fod", "sub-01/ses-a/dwi/sub-01_ses-a_acq-96_run-1_space-T1w_model-shd_param-fod_label-GM_"
-      "desc-normalised_dwimap.nii.gz", "sub-01/dwi/sub-01_model-shd_param-fod_label-GM_dwimap.nii.gz"),
+      "desc-normalised_dwimap.mif.gz", "sub-01/dwi/sub-01_model-shd_param-fod_label-GM_dwimap.mif.gz"),
      ("qsirecon", "response", "sub-01/ses-a/dwi/sub-01_ses-a_acq-96_run-1_space-T1w_model-shd_param-fod_label-GM_"
       "desc-normalised_dwimap.txt", "sub-01/dwi/sub-01_model-shd_param-fod_label-GM_dwimap.txt"),
      ("qsirecon", "mask", "sub-01/ses-a/dwi/sub-01_ses-a_acq-96_run-1_space-T1w_desc-brain_mask.nii.gz",
@@ -56,7 +56,7 @@ def test_a_file_renames_what_it_names_and_leaves_the_rest(tmp_path):
      ({"fod": "fod_{param}.nii"}, r"no \{subject\}"), ({"fod": "fod_[{subject}].nii"}, r"no \{subject\}"),
      ({"fod": "sub-{subject}[_[ses-{session}]].nii"}, "without its other half"),
      ({"fod": "sub-{subject.nii"}, "without its other half"),
-     ({"fod": "sub-{subject}.mgz"}, r"does not end in \.nii\.gz or \.nii"),
+     ({"fod": "sub-{subject}.mgz"}, r"does not end in \.nii\.gz or \.nii or \.mif"),
      ({"response": "sub-{subject}.nii"}, r"does not end in \.txt")],
 )  # fmt: skip
 def test_a_file_that_is_no_template(tmp_path, content, says):

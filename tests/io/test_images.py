@@ -75,9 +75,9 @@ def test_neither_file_appears_when_a_volume_fails(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["a.mif", "a.nii.bz2", "a"])
+@pytest.mark.parametrize("name", ["a.mih", "a.nii.bz2", "a"])
 def test_other_endings_are_refused(tmp_path, name):
-    with pytest.raises(OutputError, match=r"\.nii or \.nii\.gz"):
+    with pytest.raises(OutputError, match=r"\.nii, \.nii\.gz, \.mif or \.mif\.gz"):
         write_image(tmp_path / name, [volumes((2, 2, 2))], (2, 2, 2), AFFINE, {})
     assert not list(tmp_path.iterdir())
 
