@@ -1,8 +1,8 @@
 """Options that take several values in a row, as BIDS Apps' do: `--participant-label 01 02 03`."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-import click
 from typer.core import TyperCommand
 
 __all__ = ["LabelLists", "repeated"]
@@ -14,8 +14,8 @@ LEVELS = ("participant", "group")
 class LabelLists(TyperCommand):
     """A command whose label options may be followed by several labels, once the level has been named."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments with the options repeated for each label."""
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments with the options repeated for each label; ctx: click's context, typer's own or click's."""
         return super().parse_args(ctx, list(repeated(args)))
 
 

@@ -173,7 +173,7 @@ def test_an_image_alone(fit, tmp_path):
     assert images == {"sub-7_model-shd_param-wm_dwimap.nii.gz", "sub-7_desc-brain_mask.nii.gz"}
     (tmp_path / "x.nii.gz").write_bytes((fit / "wm_fod.nii.gz").read_bytes())
     files = write_bids(read_fit_folder(tmp_path / "x.nii.gz"), tmp_path / "out", subject="7")
-    wm = next(path for path in files if "param-wm" in path.name)
+    wm = next(path for path in files if path.name.endswith("param-wm_dwimap.nii.gz"))
     assert "not known" in sidecar(wm)["Model"]["Description"]
 
 
