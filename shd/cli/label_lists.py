@@ -15,7 +15,7 @@ class LabelLists(TyperCommand):
     """A command whose label options may be followed by several labels, once the level has been named."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments with the options repeated for each label; ctx: click's context, typer's own or click's."""
+        """Parse the arguments with the options repeated for each label; ctx: click's, or typer's copy of it."""
         return super().parse_args(ctx, list(repeated(args)))
 
 

@@ -1,4 +1,4 @@
-"""The folder of a fit, as shd writes it, without a fit: random fODFs, two peaks, responses, and a picture."""
+"""The folder of a fit, as shd writes it, without a fit: random fODFs and tissues, peaks, responses, and a picture."""
 
 import json
 from pathlib import Path
@@ -38,12 +38,11 @@ def store_fit(
         sidecars[tissue] = {"Model": NETWORK, "ResponseFunction": response, "NonNegativity": "soft"}
         write_response(folder / f"response_{tissue}.txt", Response(tissue, BVALUES, rows))
     wm = generator.standard_normal((*shape, coefficient_count(degree)))
-    wm[..., 0] = 1.0
+    shares = generator.dirichlet((1.0, 1.0, 1.0), shape) / np.sqrt(4 * np.pi)
+    wm[..., 0] = shares[..., 0]
     write_fod(folder / "wm_fod.nii.gz", wm, affine, mask, sidecars["wm"])
-    for tissue, share in (("gm", 0.5), ("csf", 0.25)):
-        write_scalar(
-            folder / f"{tissue}.nii.gz", share * mask * generator.uniform(0.5, 1.5, shape), affine, sidecars[tissue]
-        )
+    for index, tissue in ((1, "gm"), (2, "csf")):
+        write_scalar(folder / f"{tissue}.nii.gz", mask * shares[..., index], affine, sidecars[tissue])
     directions = generator.standard_normal((*shape, 2, 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     heights = np.stack([mask * 0.9, mask * 0.4 * (generator.uniform(size=shape) < 0.25)], axis=-1)
