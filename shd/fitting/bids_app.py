@@ -12,9 +12,7 @@ from shd.fitting.cohort import infer_into
 from shd.fitting.cohort_subject import DONE, DONE_BEFORE, Choices, Outcome
 from shd.fitting.progress import Report, silent
 from shd.io.atomic import whole_file
-from shd.io.bids import put_description
 from shd.io.responses import read_response_folder
-from shd.io.staging import staged_files
 from shd.io.subjects import Subject
 from shd.report.bids_page import participant_page
 
@@ -36,8 +34,6 @@ def run_participants(
 
     Arguments and errors as in `infer_into`. A scan's log gains an entry as it ends; then come the participants' pages.
     """
-    with staged_files(dataset.out) as stage:
-        put_description(stage, dataset.out, dataset.source)
     named = {subject.name: subject for subject in subjects}
 
     def log(outcome: Outcome) -> None:

@@ -12,7 +12,7 @@ from shd.fitting.cohort_subject import Choices, is_finished, write_subject
 from shd.fitting.normalise import normalise_fit, write_normalised
 from shd.fitting.output_folder import OutputFolder
 from shd.io.atomic import check_absent, write_json
-from shd.io.bids import planned_files, put_derivatives
+from shd.io.bids import planned_files, put_derivatives, put_description
 from shd.io.bids_names import KINDS, Entities, NameTemplate, entities_of
 from shd.io.bids_sidecars import SOURCE
 from shd.io.fit_folder import read_fit_folder
@@ -52,6 +52,11 @@ class BidsDataset:
         """Return the template's patterns, and the fingerprints of the responses given."""
         prints = {tissue: hashlib.sha256(path.read_bytes()).hexdigest() for tissue, path in self.responses.items()}
         return {"template": dict(self.names.patterns), "response_fingerprints": prints}
+
+    def begin(self) -> None:
+        """Describe the dataset. Raises OutputError where `out` is one of another program."""
+        with staged_files(self.out) as stage:
+            put_description(stage, self.out, self.source)
 
     def record(self, subject: Subject) -> Path:
         """Return the record of a scan's results."""

@@ -138,6 +138,7 @@ def _results(
             if count > 1:
                 client = stack.enter_context(local_cluster(count, threads, retries))
                 choices = replace(choices, threads=threads, sharers=count)
+        destination.begin()
         tasks = {s.name: (s, destination, choices, wanted[s.name]) for s in subjects}
         yield from spread(client, infer_subject, tasks, retries) if client else in_turn(infer_subject, tasks, retries)
 

@@ -76,6 +76,9 @@ class Destination(Protocol):
     def telling(self) -> Mapping[str, Any]:
         """Return what changes results besides the choices, as plain JSON."""
 
+    def begin(self) -> None:
+        """Write what all results share, before the first is computed."""
+
     def record(self, subject: Subject) -> Path:
         """Return the JSON file that comes last, whose `inputs` say of which scan, model and choices a result is."""
 
@@ -97,6 +100,9 @@ class Folders:
     def telling(self) -> Mapping[str, Any]:
         """Return what changes results besides the choices: nothing."""
         return {}
+
+    def begin(self) -> None:
+        """Results share nothing."""
 
     def record(self, subject: Subject) -> Path:
         """Return the subject's run.json."""
