@@ -15,6 +15,7 @@ from shd.io.bids_names import Entities
 from shd.io.responses import read_stored_response, write_response
 from shd.io.staging import staged_files
 from shd.io.subjects import Subject
+from shd.report.response_figure import response_figure
 from shd.signal.response import TISSUES, Response
 from shd.signal.response_average import mean_response, relative_gains
 
@@ -77,7 +78,14 @@ def average_participants(dataset: BidsDataset, subjects: Sequence[Subject], forc
         row |= {f"{tissue}_gain": round(float(each[place]), 6) for tissue, each in gains.items()}
         row |= {name: value for mean in means for name, value in _signals(mean, own[place][mean.tissue]).items()}
         rows.append(row | ({_SCALE: scales.get(record["inputs"]["dwi"], "n/a")} if scales else {}))
-    return Group(means, len(found), _write(dataset.out / GROUP, means, rows, force))
+    with staged_files(dataset.out / GROUP) as stage:
+        _write(stage, means, rows)
+        _check_same(stage, dataset.out / GROUP, len(found), force)
+        by_tissue = {mean.tissue: [each[mean.tissue] for each in own] for mean in means}
+        names = [_named(entities) for entities, _ in found]
+        response_figure(stage / "responses.png", means, by_tissue, gains, names)
+        files = tuple(dataset.out / GROUP / path.name for path in sorted(stage.iterdir()))
+    return Group(means, len(found), files)
 
 
 def _responses(out: Path, record: Mapping[str, Any]) -> dict[str, Response]:
@@ -120,29 +128,31 @@ def _signals(mean: Response, own: Response) -> dict[str, float]:
     return {f"{mean.tissue}_b{bvalue:.0f}": round(float(signal), 4) for bvalue, signal in pairs}
 
 
-def _write(folder: Path, means: Sequence[Response], rows: Sequence[Mapping[str, Any]], force: bool) -> tuple[Path, ...]:
-    """Write means, table and the table's dictionary together; return the files."""
-    with staged_files(folder) as stage:
-        for mean in means:
-            written = stage / f"response_{mean.tissue}.txt"
-            write_response(written, mean)
-            _check_same(written, folder / written.name, len(rows), force)
-        text = io.StringIO()
-        table = csv.DictWriter(text, list(rows[0]), delimiter="\t", lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-        (stage / "responses.tsv").write_text(text.getvalue(), encoding="utf-8")
-        write_json(stage / "responses.json", {name: _meaning(name) for name in rows[0]})
-        return tuple(folder / path.name for path in sorted(stage.iterdir()))
+def _named(entities: Entities) -> str:
+    return "_".join(filter(None, (f"sub-{entities.subject}", entities.session and f"ses-{entities.session}")))
 
 
-def _check_same(new: Path, old: Path, scans: int, force: bool) -> None:
+def _write(stage: Path, means: Sequence[Response], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write means, the table, and what its columns mean."""
+    for mean in means:
+        write_response(stage / f"response_{mean.tissue}.txt", mean)
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]), delimiter="\t", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    (stage / "responses.tsv").write_text(text.getvalue(), encoding="utf-8")
+    write_json(stage / "responses.json", {name: _meaning(name) for name in rows[0]})
+
+
+def _check_same(stage: Path, folder: Path, scans: int, force: bool) -> None:
     """Raise OutputError where another mean is there that may not be replaced."""
-    if old.is_file() and not force and old.read_bytes() != new.read_bytes():
-        raise OutputError(
-            f"{old}: exists and differs from the mean of these {scans} scans; results fitted with it would no longer "
-            "compare with new ones. Give the same participants, or --force to replace it"
-        )
+    for new in sorted(stage.glob("response_*.txt")):
+        old = folder / new.name
+        if old.is_file() and not force and old.read_bytes() != new.read_bytes():
+            raise OutputError(
+                f"{old}: exists and differs from the mean of these {scans} scans; results fitted with it would no "
+                "longer compare with new ones. Give the same participants, or --force to replace it"
+            )
 
 
 def _meaning(column: str) -> dict[str, str]:

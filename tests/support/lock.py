@@ -17,8 +17,8 @@ PYTHON = {
     "platform_python_implementation": "CPython",
 }  # fmt: skip
 """What the container is."""
-HEAD = """# Exact versions for the containers, of Python 3.11 on Linux: shd's dependencies, those of its extra `cluster`, what
-# these need, and what builds shd's wheel. Written by `python -m tests.support.lock`, where the tests pass.
+HEAD = """# Exact versions for the containers, of Python 3.11 on Linux: what shd and its extra `cluster` depend on, what
+# these need, and what builds the wheel. Written by `python -m tests.support.lock`, where the tests pass.
 """
 
 
