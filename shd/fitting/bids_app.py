@@ -32,8 +32,10 @@ def run_participants(
 ) -> tuple[Outcome, ...]:
     """Infer every scan into the dataset, once whatever happens to the others; return what became of each.
 
-    Arguments and errors as in `infer_into`. A scan's log gains an entry as it ends; then come the participants' pages.
+    Arguments and errors as in `infer_into`; FormatError where the template would give files of two scans one name. A
+    scan's log gains an entry as it ends; then come the participants' pages.
     """
+    dataset.check_names(subjects)
     named = {subject.name: subject for subject in subjects}
 
     def log(outcome: Outcome) -> None:

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from shd.errors import FormatError
 from shd.fitting.cohort_subject import Choices, is_finished, write_subject
 from shd.fitting.normalise import normalise_fit, write_normalised
 from shd.fitting.output_folder import OutputFolder
@@ -52,6 +53,18 @@ class BidsDataset:
         """Return the template's patterns, and the fingerprints of the responses given."""
         prints = {tissue: hashlib.sha256(path.read_bytes()).hexdigest() for tissue, path in self.responses.items()}
         return {"template": dict(self.names.patterns), "response_fingerprints": prints}
+
+    def check_names(self, subjects: Iterable[Subject]) -> None:
+        """Raise FormatError where the template calls the files of two scans alike."""
+        owners: dict[Path, str] = {}
+        for subject in subjects:
+            for path in self.names.paths(self.entities(subject), _EVERY).values():
+                other = owners.setdefault(path, subject.name)
+                if other != subject.name:
+                    raise FormatError(
+                        f"{self.names.name}: {path} would be of 2 scans, {other} and {subject.name}; add {{session}}, "
+                        "{other} and {space} to the patterns"
+                    )
 
     def begin(self) -> None:
         """Describe the dataset. Raises OutputError where `out` is one of another program."""

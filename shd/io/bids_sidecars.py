@@ -61,7 +61,7 @@ def field_sidecar(stored: Mapping[str, Any], sources: Sequence[str] = ()) -> dic
 
 def mask_sidecar(sources: Sequence[str] = ()) -> dict[str, Any]:
     """Return the sidecar of the mask of voxels that were fitted."""
-    return {"Description": "Voxels that were fitted", "Type": "Brain", "SpatialReference": "orig", **_common(sources)}
+    return {"Description": "Voxels that were fitted", "Type": "Brain", **_common(sources)}
 
 
 def dataset_description(name: str, source: Path | None) -> dict[str, Any]:
@@ -86,8 +86,10 @@ def _model(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _common(sources: Sequence[str]) -> dict[str, Any]:
+    """Return what all images say: zero outside the mask, and on the grid of the scan, which is the first source."""
     return {
-        "SkullStripped": True,  # zero outside the mask
+        "SkullStripped": True,
+        "SpatialReference": sources[0] if sources else "orig",
         **({"Sources": list(sources)} if sources else {}),
         "GeneratedBy": _GENERATED_BY,
     }

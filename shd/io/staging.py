@@ -15,9 +15,9 @@ __all__ = ["staged_files"]
 def staged_files(dest: str | Path, name: str | None = None) -> Iterator[Path]:
     """Give an empty folder; what is below it when the block ends without an error takes the same place below `dest`.
 
-    Folders are made as needed, and files of the same names are replaced. On an error `dest` is as it was. name: of what
-    is written, if only one process at a time writes it: what it left where it was killed is then removed by the next.
-    Raises OutputError where `dest` cannot be written.
+    Folders are made as needed, and files of the same names are replaced. On an error in the block `dest` is as it was.
+    name: of what is written, if only one process at a time writes it: what it left where it was killed is then removed
+    by the next. Raises OutputError where `dest` cannot be written.
     """
     dest = Path(dest)
     made = [folder for folder in (dest, *dest.parents) if not folder.exists()]

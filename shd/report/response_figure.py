@@ -8,6 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from shd.signal.response import Response
 
@@ -66,7 +67,7 @@ def _draw_gains(axes: Axes, gains: Mapping[str, Float[np.ndarray, " scan"]], nam
         axes.annotate(names[place], (place + 1, height), xytext=(4, 4), textcoords="offset points", fontsize=8)
     axes.axhline(1.0, color="0.6", linewidth=0.8)
     axes.set(title="factor to the group's intensity", xlabel="scan, in the order of responses.tsv", yscale="log")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain_numbers(axes)
     axes.legend(frameon=False)
 

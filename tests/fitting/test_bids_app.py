@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from shd.errors import OutputError, ResponseError, ScanError, ShdWarning
+from shd.errors import FormatError, OutputError, ResponseError, ScanError, ShdWarning
 from shd.fitting import bids_dataset
 from shd.fitting.bids_app import responses_in, run_participants
 from shd.fitting.bids_dataset import BidsDataset
@@ -139,7 +139,9 @@ def test_every_scan_has_its_files_log_record_and_page(place):
     page = (out / "sub-02.html").read_text()
     assert page.count("<img") == 2 and "session a" in page and "gradients agree with the anatomy" in page
     assert all((out / part.split('"')[0]).is_file() for part in page.split('<img src="')[1:])
-    sources = json.loads((out / f"sub-01/dwi/sub-01{SPACE}_model-shd_param-wm_dwimap.json").read_text())["Sources"]
+    sidecar = json.loads((out / f"sub-01/dwi/sub-01{SPACE}_model-shd_param-wm_dwimap.json").read_text())
+    sources = sidecar["Sources"]
+    assert sidecar["SpatialReference"] == sources[0]
     assert sources == [f"bids:preprocessed:sub-01/dwi/sub-01{SPACE}_desc-preproc_dwi.nii.gz"]
     description = json.loads((out / "dataset_description.json").read_text())
     assert description["DatasetLinks"] == {"preprocessed": (place / "qsiprep").as_uri()}
@@ -219,6 +221,14 @@ def test_another_template_is_another_result(place):
     assert (place / "out" / f"sub-01/dwi/sub-01{SPACE}_model-shd_param-fod_label-WM_dwimap.mif.gz").is_file()
 
 
+def test_a_template_that_gives_two_scans_one_name(place):
+    (place / "mine.json").write_text('{"fod": "sub-{subject}/{param}.nii.gz"}')
+    says = r"mine\.json: sub-02/wm\.nii\.gz would be of 2 scans, sub-02_ses-a.* and sub-02_ses-b.*; add \{session\}"
+    with pytest.raises(FormatError, match=says):
+        run(place, place / "mine.json")
+    assert not (place / "out").exists()
+
+
 def test_a_dataset_reaches_workers(place):
     dataset = dataset_of(place, "qsirecon", responses={"wm": place / "x.txt"})
     assert pickle.loads(pickle.dumps(dataset)) == dataset
@@ -271,7 +281,7 @@ def test_a_group_response_is_replaced_only_by_force(place):
     dataset, subjects = dataset_of(place), read_participants(place / "qsiprep")
     average_participants(dataset, subjects)
     before = everything_in(place / "out" / "group")
-    with pytest.raises(OutputError, match=r"response_wm\.txt: exists and differs from the mean of these 4 scans"):
+    with pytest.raises(OutputError, match=r"response_csf\.txt: exists and differs from the mean of these 4 scans"):
         average_participants(dataset, subjects[1:])
     assert everything_in(place / "out" / "group") == before
     average_participants(dataset, subjects[1:], force=True)
