@@ -12,6 +12,7 @@ from shd.errors import FormatError
 from shd.fitting.cohort_subject import Choices, is_finished, write_subject
 from shd.fitting.normalise import normalise_fit, write_normalised
 from shd.fitting.output_folder import OutputFolder
+from shd.fodf.intensity import HIGHEST_ORDER
 from shd.io.atomic import check_absent, write_json
 from shd.io.bids import planned_files, put_derivatives, put_description
 from shd.io.bids_names import KINDS, Entities, NameTemplate, entities_of
@@ -122,9 +123,12 @@ def _infer(subject: Subject, work: Path, choices: Choices, wanted: Mapping[str, 
 
 
 def _normalised(fit: Path) -> Path:
-    """Return the folder, within that of the fit, of the fit with its intensity normalised."""
+    """Return the folder, within that of the fit, of the fit with its intensity normalised.
+
+    White matter alone says how bright a scan is, but not where within it, so one factor is then all.
+    """
     stored, folder = read_fit_folder(fit), OutputFolder(fit / NORMALISED, force=True)
-    write_normalised(folder, stored, normalise_fit(stored))
+    write_normalised(folder, stored, normalise_fit(stored, order=HIGHEST_ORDER if stored.fod.isotropic else 0))
     shutil.copyfile(fit / "fit.png", folder.out / "fit.png")
     return folder.out
 

@@ -143,7 +143,7 @@ def put_description(stage: Path, dest: Path, source: Path | None) -> None:
     if (dest / _DESCRIPTION).is_file():
         _check_ours(dest / _DESCRIPTION)
     else:
-        write_json(stage / _DESCRIPTION, dataset_description("shd: fibre orientation distributions", source))
+        write_json(stage / _DESCRIPTION, dataset_description("shd: fibre orientation distributions", dest, source))
     for name, text in {"README.md": _README, ".bidsignore": _IGNORE}.items():
         if not (dest / name).exists():
             (stage / name).write_text(text, encoding="utf-8")

@@ -1,5 +1,6 @@
 """What BIDS derivatives say of themselves: sidecars as in the draft of diffusion models (BEP016), and the dataset's."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,16 +65,22 @@ def mask_sidecar(sources: Sequence[str] = ()) -> dict[str, Any]:
     return {"Description": "Voxels that were fitted", "Type": "Brain", **_common(sources)}
 
 
-def dataset_description(name: str, source: Path | None) -> dict[str, Any]:
-    """Return dataset_description.json of a dataset by shd; source: folder of the dataset that it was made from."""
-    links = {} if source is None else {"DatasetLinks": {SOURCE: source.absolute().as_uri()}}
+def dataset_description(name: str, dest: Path, source: Path | None) -> dict[str, Any]:
+    """Return dataset_description.json of a dataset by shd in `dest`; source: folder of the dataset it was made from.
+
+    BIDS URIs lead to the source by its path from `dest`, so that both can be moved together.
+    """
+    sources, links = [], {}
+    if source is not None:
+        sources = [{"URL": source.absolute().as_uri()}]
+        links = {"DatasetLinks": {SOURCE: Path(os.path.relpath(source.absolute(), dest.absolute())).as_posix()}}
     return {
         "Name": name,
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": _GENERATED_BY,
         "HowToAcknowledge": "Please cite Elaldi, Gerig and Dey, NeurIPS 2024: https://arxiv.org/abs/2411.11819",
-        "SourceDatasets": [] if source is None else [{"URL": source.absolute().as_uri()}],
+        "SourceDatasets": sources,
         **links,
     }
 

@@ -144,7 +144,8 @@ def test_every_scan_has_its_files_log_record_and_page(place):
     assert sidecar["SpatialReference"] == sources[0]
     assert sources == [f"bids:preprocessed:sub-01/dwi/sub-01{SPACE}_desc-preproc_dwi.nii.gz"]
     description = json.loads((out / "dataset_description.json").read_text())
-    assert description["DatasetLinks"] == {"preprocessed": (place / "qsiprep").as_uri()}
+    assert (out / description["DatasetLinks"]["preprocessed"]).resolve() == place / "qsiprep"
+    assert description["SourceDatasets"] == [{"URL": (place / "qsiprep").as_uri()}]
 
 
 def test_a_second_run_does_nothing(place):
