@@ -39,7 +39,9 @@ def run_participants(
     named = {subject.name: subject for subject in subjects}
 
     def log(outcome: Outcome) -> None:
-        if outcome.state != DONE_BEFORE:
+        if outcome.state == DONE_BEFORE:
+            dataset.forget(named[outcome.name])
+        else:
             _append(dataset, outcome, named[outcome.name])
         on_outcome(outcome)
 

@@ -90,7 +90,7 @@ class BidsDataset:
         A fit that an earlier run left finished in the work folder is published as it is: that run made it after having
         checked that its names were free.
         """
-        work = self.work / self.record(subject).stem
+        work = self._work_of(subject)
         if choices.force or not is_finished(work / "run.json", wanted):
             # the mask is that of the scan, whichever of its results came first
             outputs = [output for output in _EVERY if output[0] != "mask" or not self._desc]
@@ -98,7 +98,14 @@ class BidsDataset:
             check_absent([self.out / name for name in names], choices.force)
             _infer(replace(subject, responses=dict(self.responses)), work, choices, wanted)
         self._publish(_normalised(work) if self._desc else work, subject)
-        shutil.rmtree(work)
+        self.forget(subject)
+
+    def forget(self, subject: Subject) -> None:
+        """Remove the fit of a scan that is published, where a run was killed before it did so."""
+        shutil.rmtree(self._work_of(subject), ignore_errors=True)
+
+    def _work_of(self, subject: Subject) -> Path:
+        return self.work / self.record(subject).stem
 
     def _publish(self, fit: Path, subject: Subject) -> None:
         stored, entities, record = read_fit_folder(fit), self.entities(subject), self.record(subject)
