@@ -140,13 +140,3 @@ def test_a_result_is_exported(capsys, tmp_path):
 )  # fmt: skip
 def test_several_labels_in_a_row(given, means):
     assert list(repeated(given.split())) == means.split()
-
-
-@pytest.mark.slow
-def test_processes_of_this_machine_share_the_participants(capsys, place, tmp_path):
-    words = ("participant", "--participant-label", "01", "04", "--template", "qsirecon", *NETWORK[:-1], 2)
-    ran = run_program(capsys, "bids", place / "qsiprep", tmp_path, *words)
-    assert ran.code == 0 and "wrote 2 of 2 subjects" in ran.out, ran.err
-    for name in ("sub-01", "sub-04"):
-        assert (tmp_path / name / "dwi" / f"{name}{SPACE}_model-shd_param-fod_label-WM_dwimap.mif.gz").is_file()
-        assert ": done after" in (tmp_path / "logs" / f"{name}{SPACE}.log").read_text()

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections import Counter
+from html.parser import HTMLParser
 
 import pytest
 
@@ -16,10 +17,11 @@ from shd.fitting.bids_dataset import BidsDataset
 from shd.fitting.bids_group import average_participants
 from shd.fitting.cohort_subject import DONE, DONE_BEFORE, FAILED, Choices
 from shd.io.bids_inputs import read_participants
-from shd.io.bids_names import read_template
+from shd.io.bids_names import Entities, read_template
 from shd.io.responses import read_stored_response, write_response
+from shd.report.bids_page import participant_page
 from shd.signal.response import Response
-from tests.support.fits import BVALUES, ROWS, store_fit
+from tests.support.fits import BVALUES, ROWS, record, store_fit
 from tests.support.stored import everything_in
 
 NAMES = ("sub-01", "sub-02_ses-a", "sub-02_ses-b", "sub-03_acq-96", "sub-04")
@@ -325,11 +327,25 @@ def test_scans_with_other_tissues_have_no_mean(place):
         average_participants(dataset_of(place), read_participants(place / "qsiprep"))
 
 
-def test_a_page_shows_what_it_is_given_as_text():
-    from shd.io.bids_names import Entities
-    from shd.report.bids_page import participant_page
-    from tests.support.fits import record
+class Balance(HTMLParser):
+    """Every element that is begun is ended, in order."""
 
-    held = record((3, 4, 5), 40, {"dwi": "/a/<b>&.nii"}) | {"files": {"mask": "x.nii.gz"}}
-    page = participant_page("01", [(Entities("01"), held)])
-    assert "/a/&lt;b&gt;&amp;.nii" in page and "<b>" not in page and "<img" not in page
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_a_page_shows_what_it_is_given_as_text():
+    held = record((3, 4, 5), 40, {"dwi": "/a/<b>&.nii"}) | {"files": {"mask": "x.nii.gz", "figure": 'a"b.png'}}
+    page = participant_page("01", [(Entities("01"), held), (Entities("01", "a"), held)])
+    assert page.count("/a/&lt;b&gt;&amp;.nii") == 2 and "<b>" not in page and page.count('src="a&quot;b.png"') == 2
+    reader = Balance()
+    reader.feed(page)
+    assert reader.open == []
