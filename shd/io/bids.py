@@ -31,10 +31,7 @@ _BESIDE = {
 }
 """Files of a fit that are not in `StoredFit`, by kind and tissue."""
 _IGNORE = """# Names of the drafts that diffusion derivatives follow, which the BIDS validator does not know yet
-*_dwimap.nii.gz
-*_dwimap.mif.gz
-*_dwimap.json
-*_dwimap.txt
+*_dwimap.*
 *_response.txt
 sub-*/figures
 sub-*.html
