@@ -72,7 +72,9 @@ def write_bids(
     desc = "normalised" if "intensity_normalisation" in stored.record else ""
     entities = Entities(checked_label("sub", subject), labels.get("ses", ""), "", labels.get("space", ""), desc)
     names = read_template(template)
-    check_absent([Path(dest) / path for path in planned_files(stored, names, entities).values()], force)
+    planned = planned_files(stored, names, entities)
+    # a normalised result has the mask of the result that it was made of
+    check_absent([Path(dest) / path for (kind, _), path in planned.items() if kind != "mask" or not desc], force)
     scan = stored.record.get("inputs", {}).get("dwi")
     with staged_files(dest) as stage:
         put_description(stage, Path(dest), None if scan is None else Path(scan).parent)

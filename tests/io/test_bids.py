@@ -156,7 +156,7 @@ def test_a_normalised_result_says_so(fit, tmp_path):
         if path.name in ("wm_fod.json", "gm.json", "csf.json"):
             path.write_text(json.dumps({**json.loads(path.read_text()), "IntensityNormalisation": made}))
     both = {path.name for path in write_bids(read_fit_folder(fit), tmp_path / "out", subject="01")}
-    files = write_bids(read_fit_folder(normalised), tmp_path / "out", subject="01", force=True)
+    files = write_bids(read_fit_folder(normalised), tmp_path / "out", subject="01")
     named = {path.name for path in files if "figures" not in str(path)}
     assert {name for name in named & both} == {"sub-01_desc-brain_mask.nii.gz", "sub-01_desc-brain_mask.json"}
     norm = next(path for path in files if "param-norm_desc-normalised_dwimap.nii.gz" in path.name)
