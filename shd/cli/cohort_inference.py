@@ -8,9 +8,9 @@ import typer
 from shd.cli.messages import complain, tell
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
-    from shd.fitting.cohort import Choices, Outcome
+    from shd.fitting.cohort_subject import Choices, Outcome
 
-__all__ = ["infer_list"]
+__all__ = ["conclude", "infer_list", "say_outcome"]
 
 _NAMES_SHOWN = 8
 
@@ -28,30 +28,32 @@ def infer_list(
         with shown_progress() as report:
             outcomes = infer_cohort(
                 subjects, out, choices, scheduler=scheduler, workers=workers, retries=retries, report=report,
-                on_outcome=_say,
+                on_outcome=say_outcome,
             )  # fmt: skip
     except KeyboardInterrupt:
         complain("interrupted", "yellow", f"the same command goes on with the subjects that are not in {out} yet")
         raise
-    _conclude(outcomes, out)
+    conclude(outcomes, out, out / "cohort.json")
 
 
-def _say(outcome: "Outcome") -> None:
+def say_outcome(outcome: "Outcome") -> None:
+    """Say what was warned of a subject, and why it failed."""
     for message in outcome.warnings:
         complain("warning", "yellow", f"{outcome.name}: {message}")
     if outcome.error:
         complain("failed", "bold red", f"{outcome.name}: {outcome.error}")
 
 
-def _conclude(outcomes: tuple["Outcome", ...], out: Path) -> None:
-    from shd.fitting.cohort import DONE_BEFORE, FAILED
+def conclude(outcomes: tuple["Outcome", ...], out: Path, summary: Path) -> None:
+    """Say how many subjects were done, and end with 2 where one failed."""
+    from shd.fitting.cohort_subject import DONE_BEFORE, FAILED
 
     failed = [outcome.name for outcome in outcomes if outcome.state == FAILED]
     before = [outcome.name for outcome in outcomes if outcome.state == DONE_BEFORE]
     if before:
         tell(f"skipped {len(before)} of {len(outcomes)} subjects, which were done before: {_listed(before)}")
     done = len(outcomes) - len(failed) - len(before)
-    tell(f"wrote {done} of {len(outcomes)} subjects in {out}; what became of each is in {out / 'cohort.json'}")
+    tell(f"wrote {done} of {len(outcomes)} subjects in {out}; what became of each is in {summary}")
     if failed:
         complain("error", "bold red", f"{len(failed)} of {len(outcomes)} subjects failed: {_listed(failed)}")
         raise typer.Exit(2)

@@ -19,9 +19,14 @@ def export(
     basis: str = typer.Option("descoteaux07_legacy", help="dipy-sh, pam5: basis, one of DIPY's four."),
     sphere: str = typer.Option("repulsion724", help="odf, pam5: DIPY's name of the directions."),
     fixel_format: str = typer.Option("mif", help="fixels: mif or nii (NIfTI-2)."),
+    subject: str | None = typer.Option(None, help="bids: label of the participant, as 01."),
+    session: str | None = typer.Option(None, help="bids: label of the session, if any."),
+    space: str | None = typer.Option(None, help="bids: label of the space that the scan lies in, as ACPC."),
+    template: str = typer.Option("bep016", help="bids: names: bep016, qsirecon, or a JSON or INI file of patterns."),
     force: bool = typer.Option(False, "--force", help="Replace files that exist."),
 ) -> None:
     """Write a result in the formats of MRtrix3, DIPY, scilpy, TractSeg and DSI Studio."""
+    from shd.cli.export_bids import export_bids
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.export import export as write_formats
     from shd.fitting.export import export_folder, read_source
@@ -30,6 +35,9 @@ def export(
     formats = [name.strip() for name in to.split(",") if name.strip()]
     choices = Choices(basis=basis, sphere=sphere, fixel_format=fixel_format)
     dest = dest or export_folder(out)
+    if "bids" in formats:
+        export_bids(out, formats, dest, subject, session, space, template, degree, mask, force)
+        return
     source = read_source(out, degree, mask)
     with shown_progress() as report:
         written = write_formats(source, formats, dest, choices, force, report)

@@ -8,7 +8,7 @@ import typer
 from shd.cli.results import announce, output_folder
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
-    from shd.fitting.cohort import Choices
+    from shd.fitting.cohort_subject import Choices
     from shd.io.subjects import Subject
 
 __all__ = ["infer"]
@@ -40,7 +40,7 @@ def infer(
     """Apply a trained network to a scan, or to every scan of a list, without training."""
     from shd.cli.cohort_inference import infer_list
     from shd.cli.fit import check_choices
-    from shd.fitting.cohort import Choices
+    from shd.fitting.cohort_subject import Choices
     from shd.io.subjects import Subject, lists_subjects
 
     check_choices(None, None, degree, tile, engine)
@@ -65,7 +65,7 @@ def _check_absent(use: str, **options: object) -> None:
 
 def _infer_one(subject: "Subject", out: Path, choices: "Choices") -> None:
     from shd.cli.progress_bar import shown_progress
-    from shd.fitting.cohort import write_subject
+    from shd.fitting.cohort_subject import write_subject
     from shd.fitting.device import usable_device
 
     usable_device(choices.device)

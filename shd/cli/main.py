@@ -14,12 +14,14 @@ import typer
 
 from shd._version import __version__
 from shd.cli.allocator import keep_freed_memory
+from shd.cli.bids import bids
 from shd.cli.convert import convert
 from shd.cli.demo import demo
 from shd.cli.evaluate import evaluate
 from shd.cli.export import export
 from shd.cli.fit import fit
 from shd.cli.infer import infer
+from shd.cli.label_lists import LabelLists
 from shd.cli.maps import maps
 from shd.cli.messages import complain
 from shd.cli.normalise import normalise
@@ -48,6 +50,7 @@ app = typer.Typer(
 
 for _command in (convert, demo, evaluate, export, fit, infer, maps, normalise, simulate, train):
     app.command()(_command)
+app.command(cls=LabelLists)(bids)
 app.add_typer(response)
 
 

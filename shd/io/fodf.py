@@ -13,7 +13,7 @@ from shd.fodf.frames import to_voxel_axes
 from shd.io.images import read_with_sidecar, write_image
 from shd.sphere.harmonics import degree_of_count
 
-__all__ = ["read_fod", "read_fod_for_dipy", "write_fod", "write_scalar"]
+__all__ = ["fod_encoding", "read_fod", "read_fod_for_dipy", "write_fod", "write_scalar"]
 
 
 def write_fod(
@@ -34,7 +34,7 @@ def write_fod(
     Raises `OutputError` where the file cannot be written, ValueError for a number of volumes no even degree has.
     """
     degree = degree_of_count(coefficients.shape[-1])
-    sidecar = {**(metadata or {}), **_encoding(degree)}
+    sidecar = {**(metadata or {}), **fod_encoding(degree)}
     write_image(path, _finite_volumes(coefficients, mask, Path(path).name), coefficients.shape, affine, sidecar)
 
 
@@ -87,7 +87,8 @@ def read_fod_for_dipy(path: str | Path) -> tuple[Float32[np.ndarray, "x y z coef
     return to_voxel_axes(coefficients, affine), affine
 
 
-def _encoding(degree: int) -> dict[str, Any]:
+def fod_encoding(degree: int) -> dict[str, Any]:
+    """Return what a sidecar says of the basis and axes of fODFs that `write_fod` wrote."""
     return {
         "OrientationEncoding": {
             "EncodingAxis": 3,

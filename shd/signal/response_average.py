@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from shd.errors import ResponseError
 from shd.signal.response import Response
 
-__all__ = ["mean_response"]
+__all__ = ["mean_response", "relative_gains"]
 
 SHELL_TOLERANCE = 80.0
 """b-values (s/mm²) that differ by less are one shell: MRtrix3's own tolerance."""
@@ -29,10 +30,14 @@ def mean_response(responses: Sequence[Response]) -> Response:
     for number, other in enumerate(responses[1:], start=2):
         _check_alike(first, other, number)
     coefficients = np.stack([response.coefficients for response in responses]).astype(np.float64)
-    mean_signal = coefficients[:, :, 0].mean(axis=0)
-    gains = np.exp(np.log(mean_signal / coefficients[:, :, 0]).mean(axis=1))
     bvalues = np.stack([response.bvalues for response in responses]).mean(axis=0)
-    return Response(first.tissue, bvalues, (gains[:, None, None] * coefficients).mean(axis=0))
+    return Response(first.tissue, bvalues, (relative_gains(responses)[:, None, None] * coefficients).mean(axis=0))
+
+
+def relative_gains(responses: Sequence[Response]) -> Float[np.ndarray, " scan"]:
+    """Return the factor that brings each of one tissue's responses to the group's intensity; see `mean_response`."""
+    signals = np.stack([response.coefficients[:, 0] for response in responses]).astype(np.float64)
+    return np.exp(np.log(signals.mean(axis=0) / signals).mean(axis=1))
 
 
 def _check_alike(first: Response, other: Response, number: int) -> None:

@@ -85,7 +85,7 @@ def test_an_interrupt_says_how_to_go_on(capsys, place, tmp_path, monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("shd.fitting.cohort.write_subject", interrupt)
+    monkeypatch.setattr("shd.fitting.cohort_subject.write_subject", interrupt)
     ran = run_program(capsys, "infer", place / "cohort.tsv", *options(place, tmp_path / "out"))
     assert ran.code == 130 and "interrupted: the same command goes on with the subjects that are not in" in ran.err
     assert everything_in(tmp_path) == {}

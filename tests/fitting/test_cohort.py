@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from shd.errors import CheckpointError, OutputError, ResourceError
-from shd.fitting import cohort
-from shd.fitting.cohort import DONE, DONE_BEFORE, FAILED, Choices, infer_cohort, infer_subject
+from shd.fitting import cohort, cohort_subject
+from shd.fitting.cohort import infer_cohort
+from shd.fitting.cohort_subject import DONE, DONE_BEFORE, FAILED, Choices, Folders, infer_subject
 from shd.io.fodf import read_fod
 from shd.io.subjects import Subject, read_subjects
 from tests.support.cohorts import SHAPE, store_cohort, store_model
@@ -115,7 +116,7 @@ def quick(place, monkeypatch):
         (folder.partial / "run.json").write_text(json.dumps(record))
         folder.publish()
 
-    monkeypatch.setattr(cohort, "write_subject", publish)
+    monkeypatch.setattr(cohort_subject, "write_subject", publish)
     return published
 
 
@@ -202,7 +203,7 @@ def test_a_bug_is_tried_again_and_what_a_user_can_act_on_is_not(place, tmp_path,
             raise CheckpointError("of the user")
         folder.discard()
 
-    monkeypatch.setattr(cohort, "write_subject", fail)
+    monkeypatch.setattr(cohort_subject, "write_subject", fail)
     outcomes = infer_cohort(subjects_of(place), tmp_path / "out", choices_of(place), workers=1, retries=2)
     assert states(outcomes) == {"one": FAILED, "two": DONE, "three": FAILED, "four": DONE}
     assert tries == {"one": 3, "two": 3, "three": 1, "four": 1}
@@ -214,7 +215,7 @@ def test_a_bug_is_tried_again_and_what_a_user_can_act_on_is_not(place, tmp_path,
 def test_a_worker_that_died_after_publishing_is_not_repeated(place, tmp_path, quick):
     subject, wanted = subjects_of(place)[0], {"model_fingerprint": "x"}
     for _ in range(2):
-        assert infer_subject(subject, tmp_path, choices_of(place), wanted).state == DONE
+        assert infer_subject(subject, Folders(tmp_path), choices_of(place), wanted).state == DONE
     assert quick == ["one"]
 
 
@@ -292,15 +293,15 @@ def test_a_large_scan_counts_by_its_header(tmp_path):
 def test_workers_share_the_memory(place, monkeypatch):
     """Boxes with their halo of 6 voxels, of all workers together, take no more than one worker's would."""
     sharing = replace(choices_of(place), tile=None, sharers=4)
-    assert cohort._tile(SHAPE, sharing) is None  # fits whole
+    assert cohort_subject._tile(SHAPE, sharing) is None  # fits whole
     large = (100, 100, 100)
-    monkeypatch.setattr(cohort, "voxels_that_fit", lambda config, device, engine: 4 * 28**3)
-    assert cohort._tile(large, sharing) == 8  # (2·8 + 2·6)³ = 28³
-    assert cohort._tile((28, 28, 28), sharing) is None
-    assert cohort._tile(large, replace(sharing, sharers=1)) is None
-    assert cohort._tile(large, replace(sharing, tile=6)) == 6
-    monkeypatch.setattr(cohort, "voxels_that_fit", lambda config, device, engine: 1)
-    assert cohort._tile(large, sharing) == 4
+    monkeypatch.setattr(cohort_subject, "voxels_that_fit", lambda config, device, engine: 4 * 28**3)
+    assert cohort_subject._tile(large, sharing) == 8  # (2·8 + 2·6)³ = 28³
+    assert cohort_subject._tile((28, 28, 28), sharing) is None
+    assert cohort_subject._tile(large, replace(sharing, sharers=1)) is None
+    assert cohort_subject._tile(large, replace(sharing, tile=6)) == 6
+    monkeypatch.setattr(cohort_subject, "voxels_that_fit", lambda config, device, engine: 1)
+    assert cohort_subject._tile(large, sharing) == 4
 
 
 @pytest.mark.slow

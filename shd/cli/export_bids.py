@@ -1,0 +1,40 @@
+"""`shd export --to bids`: a result as BIDS derivatives."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from shd.cli.messages import tell
+
+__all__ = ["export_bids"]
+
+
+def export_bids(
+    out: Path,
+    formats: Sequence[str],
+    dest: Path,
+    subject: str | None,
+    session: str | None,
+    space: str | None,
+    template: str,
+    degree: int | None,
+    mask: Path | None,
+    force: bool,
+) -> None:
+    """Write the whole result, as it is, below the dataset's folder `dest`."""
+    from shd.io.bids import write_bids
+    from shd.io.fit_folder import read_fit_folder
+
+    if len(formats) > 1:
+        raise typer.BadParameter(f"--to {','.join(formats)}: bids makes a dataset of its own; export it alone")
+    if subject is None:
+        raise typer.BadParameter("--to bids needs the participant's label; give --subject, as --subject 01")
+    if degree is not None or mask is not None:
+        raise typer.BadParameter("--degree and --mask: not of bids, which writes what was fitted; leave them out")
+    files = write_bids(
+        read_fit_folder(out), dest, subject=subject, session=session, space=space, template=template, force=force
+    )
+    for file in files:
+        tell(str(file))
+    tell(f"wrote {len(files)} files in {dest}; docs/bids.md says what each is")
