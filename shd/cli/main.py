@@ -21,6 +21,7 @@ from shd.cli.infer import infer
 from shd.cli.messages import complain
 from shd.cli.response import response
 from shd.cli.simulate import simulate
+from shd.cli.track import track
 from shd.cli.train import train
 from shd.errors import ShdError, ShdWarning, is_out_of_memory
 
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 
 
-for _command in (demo, evaluate, fit, infer, response, simulate, train):
+for _command in (demo, evaluate, fit, infer, response, simulate, track, train):
     app.command()(_command)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from shd.just_in_time import compiled
 
-__all__ = ["peaks_of_block"]
+__all__ = ["climb", "combine", "peaks_of_block", "second_derivatives"]
 
 MAX_EVALUATIONS = 60  # Newton needs 3 or 4; a flat top, which it approaches only linearly, about 20
 LAST_STEP = 1e-6  # radians; a wider stop would see curvature along a ring of maxima where there is none
@@ -21,7 +21,7 @@ LAST_STEP = 1e-6  # radians; a wider stop would see curvature along a ring of ma
 
 @compiled
 @no_type_check
-def _combine(weights, rows, total):
+def combine(weights, rows, total):
     """Write the weighted sum of `rows` to `total`; by hand, since BLAS's own threads would fight with the caller's."""
     total[:] = 0.0
     for k in range(len(weights)):
@@ -32,7 +32,7 @@ def _combine(weights, rows, total):
 
 @compiled
 @no_type_check
-def _second_derivatives(polynomial, degree, second):
+def second_derivatives(polynomial, degree, second):
     """Fill `second` (monomial of degree L−2, 6) with the polynomials xx, xy, xz, yy, yz, zz."""
     for s in range(degree - 1):
         a = degree - 2 - s
@@ -110,7 +110,7 @@ def _local_model(second, degree, x, y, z, frame, powers):
 
 @compiled
 @no_type_check
-def _climb(second, degree, x, y, z, longest_step, flat, powers, found):
+def climb(second, degree, x, y, z, longest_step, flat, powers, found):
     """Climb from a unit vector to the maximum above it; write it to `found` (3) and return its value, or NaN.
 
     Newton steps where the surface is curved downwards, else steps along the gradient; none longer than `longest_step`
@@ -201,13 +201,13 @@ def peaks_of_block(
     second, powers = np.empty((degree * (degree - 1) // 2, 6)), np.empty((3, degree))
     row, polynomial = np.empty(size, np.float32), np.empty(to_polynomial.shape[1])
     for voxel in range(len(coefficients)):
-        _combine(coefficients[voxel], basis, row)
+        combine(coefficients[voxel], basis, row)
         highest, lowest = row.max(), row.min()
         contrast = highest - lowest
         if not contrast > flatness * max(abs(highest), abs(lowest)):  # isotropic, zero or not a number
             continue
-        _combine(coefficients[voxel], to_polynomial, polynomial)
-        _second_derivatives(polynomial, degree, second)
+        combine(coefficients[voxel], to_polynomial, polynomial)
+        second_derivatives(polynomial, degree, second)
         number = 0
         for i in range(size):
             is_top = True
@@ -216,7 +216,7 @@ def peaks_of_block(
                     break
                 is_top = row[neighbour] <= row[i]
             if is_top:
-                values[number] = _climb(
+                values[number] = climb(
                     second, degree, grid[i, 0], grid[i, 1], grid[i, 2], longest_step, flatness * contrast, powers,
                     found[number],
                 )  # fmt: skip
