@@ -42,7 +42,9 @@ def track(
     check_outputs(out, force)
     stored = read_fit_folder(fod)
     regions = {
-        name: read_region(path, stored.fod, name) for name, path in (("seeds", seeds), ("mask", mask)) if path is not None
+        name: read_region(path, stored.fod, name)
+        for name, path in (("seeds", seeds), ("mask", mask))
+        if path is not None
     }
     with shown_progress() as report:
         tracked = track_fods(

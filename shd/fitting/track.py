@@ -20,8 +20,8 @@ from shd.io.images import read_with_sidecar
 from shd.io.tractograms import check_ending, write_streamlines
 from shd.report.streamline_figure import streamline_figure
 from shd.tracking.field import AMOUNT, tracking_field
-from shd.tracking.seeds import white_matter
 from shd.tracking.settings import TrackSettings, settings_for
+from shd.tracking.tissues import white_matter
 from shd.tracking.tractogram import Tractogram, track_field
 
 __all__ = ["Tracked", "check_outputs", "read_region", "track", "write_tracks"]
@@ -53,16 +53,18 @@ def track(
 
     fod: of `shd.fit`, `shd.infer` or any program, as `shd.io.fit_folder` reads them. seeds: voxels to start in; by
     default those that are mostly white matter. mask: voxels that no streamline leaves; by default those with fODFs.
-    threads: by default all; they change nothing in the result. choices: those of `settings_for`: algorithm, step, angle,
-    cutoff, min_length, max_length, seeds_per_voxel, seed_count, select, seed. report: told the progress.
+    threads: by default all; they change nothing in the result. choices: those of `settings_for`: algorithm, step,
+    angle, cutoff, min_length, max_length, seeds_per_voxel, seed_count, select, seed. report: told the progress.
 
-    Raises SettingsError for choices that cannot be, ScanError where there is nothing to track or no streamline is found.
+    Raises SettingsError for choices that cannot be, ScanError where there is nothing to track or nothing is found.
     Warns (ShdWarning) where fewer streamlines than `select` are found.
     """
     settings = settings_for(np.linalg.norm(fod.affine[:3, :3], axis=0), **choices)
     report(Progress("fODFs", 0.0))
     inside = fod.mask if mask is None else fod.mask & mask
     field = tracking_field(FodField(fod.wm, fod.isotropic, fod.affine, inside))
+    if seeds is not None and not (seeds & inside).any():
+        raise ScanError(f"0 of {np.count_nonzero(seeds)} seed voxels hold an fODF; give seeds inside its mask")
     where = white_matter(field) if seeds is None else field.cropped(seeds)
     background = np.where(fod.mask, AMOUNT * fod.wm[..., 0], 0).astype(np.float32)
     report(Progress("tracking", 0.0))
@@ -76,8 +78,8 @@ def track(
     found = len(tractogram.streamlines.lengths)
     if settings.select is not None and found < settings.select:
         warnings.warn(
-            f"{found} of {settings.select} streamlines found, from {tractogram.seeds} seeds; give more seeds, or a lower "
-            "cutoff or least length",
+            f"{found} of {settings.select} streamlines found, from {tractogram.seeds} seeds; give more seeds, or a "
+            "lower cutoff or least length",
             ShdWarning,
             stacklevel=2,
         )

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from shd.evaluation.tractogram_scores import Streamlines
 from shd.report.planes import Plane, anatomical_planes
 
-__all__ = ["streamline_figure"]
+__all__ = ["draw_anatomy", "draw_streamlines", "streamline_figure", "write_letters"]
 
 INCHES, DOTS_PER_INCH = 12.0, 110
 _MARGINS = {"left": 0.035, "right": 0.985, "bottom": 0.025, "top": 0.885, "wspace": 0.1, "hspace": 0.1}
@@ -48,10 +48,12 @@ def streamline_figure(
         near = np.abs(depth - middle) <= np.linalg.norm(affine[:3, plane.normal])
         for row, shown in enumerate((near, np.ones(len(starts), dtype=bool))):
             axes = panels[row, column]
-            _draw_anatomy(axes, plane, background)
+            draw_anatomy(axes, plane, background)
             _draw_segments(axes, plane, starts, ends, line, shown)
-            _write_letters(axes, plane)
-        panels[0, column].set_title(f"{plane.name}, slice {plane.index} of 0…{plane.shape[plane.normal] - 1}", loc="left")
+            write_letters(axes, plane)
+        panels[0, column].set_title(
+            f"{plane.name}, slice {plane.index} of 0…{plane.shape[plane.normal] - 1}", loc="left"
+        )
         panels[1, column].set_title(f"all, {plane.name}", loc="left")
     figure.text(0.035, 0.967, title, fontsize=15, fontweight="bold", va="center")
     figure.text(0.035, 0.945, "\n".join(notes), fontsize=9.5, color="0.3", va="top", linespacing=1.5)
@@ -87,7 +89,8 @@ def _centre(plane: Plane) -> Float[np.ndarray, "3"]:
     return centre
 
 
-def _draw_anatomy(axes: Axes, plane: Plane, background: Float[np.ndarray, "x y z"]) -> None:
+def draw_anatomy(axes: Axes, plane: Plane, background: Float[np.ndarray, "x y z"]) -> None:
+    """Draw a slice in dark grey, each voxel at its true size."""
     left, right, bottom, top = extent = plane.extent()
     inside = background[np.isfinite(background) & (background > 0)]
     highest = float(np.percentile(inside, 99)) if inside.size else 1.0
@@ -115,6 +118,13 @@ def _draw_segments(
     axes.add_collection(LineCollection(list(pieces), colors=list(colours[order]), linewidths=0.6, antialiaseds=True))
 
 
-def _write_letters(axes: Axes, plane: Plane) -> None:
+def draw_streamlines(axes: Axes, plane: Plane, streamlines: Streamlines) -> None:
+    """Draw whole streamlines as seen along a plane's normal, coloured by direction."""
+    starts, ends, line = _segments(streamlines)
+    _draw_segments(axes, plane, starts, ends, line, np.ones(len(starts), dtype=bool))
+
+
+def write_letters(axes: Axes, plane: Plane) -> None:
+    """Write at each edge which side of the patient lies there."""
     for letter, (x, y) in zip(plane.letters, ((0.03, 0.5), (0.97, 0.5), (0.5, 0.03), (0.5, 0.97)), strict=True):
         axes.text(x, y, letter, transform=axes.transAxes, color="yellow", fontsize=11, ha="center", va="center")

@@ -14,22 +14,24 @@ from shd.just_in_time import compiled
 
 __all__ = ["follow_peaks", "interpolate"]
 
+LONGEST_STEP = 0.1  # radians, of the ascent: less than half the width of the narrowest lobe
+FLAT = 1e-6  # curvature, in units of the fODF: a ring of maxima has no direction to follow
+
+
+@compiled
+@no_type_check
+def _is_inside(rows, x, y, z):
+    """Return whether the voxel nearest to a point belongs to the mask."""
+    i, j, k = int(np.floor(x + 0.5)), int(np.floor(y + 0.5)), int(np.floor(z + 0.5))
+    if i < 0 or j < 0 or k < 0 or i >= rows.shape[0] or j >= rows.shape[1] or k >= rows.shape[2]:
+        return False
+    return rows[i, j, k] >= 0
+
 
 @compiled
 @no_type_check
 def interpolate(coefficients, rows, x, y, z, total):
-    """Write the trilinear mean of the rows of `coefficients` around a point to `total`; return whether it is inside.
-
-    Inside is where the nearest voxel belongs to the mask.
-    """
-    nearest_i, nearest_j, nearest_k = int(np.floor(x + 0.5)), int(np.floor(y + 0.5)), int(np.floor(z + 0.5))
-    if not (
-        0 <= nearest_i < rows.shape[0]
-        and 0 <= nearest_j < rows.shape[1]
-        and 0 <= nearest_k < rows.shape[2]
-        and rows[nearest_i, nearest_j, nearest_k] >= 0
-    ):
-        return False
+    """Write the trilinear mean of the rows of `coefficients` around a point to `total`."""
     i, j, k = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
     total[:] = 0.0
     for corner in range(8):
@@ -42,37 +44,35 @@ def interpolate(coefficients, rows, x, y, z, total):
         weight = (1.0 - abs(x - a)) * (1.0 - abs(y - b)) * (1.0 - abs(z - c))
         for n in range(len(total)):
             total[n] += weight * coefficients[row, n]
-    return True
 
 
 @compiled
 @no_type_check
 def _follow(coefficients, rows, to_polynomial, degree, point, direction, step, cosine, cutoff, scratch, line):
-    """Fill `line` with points from `point` on, its first row; return how many there are.
+    """Fill `line` with points from `point` on, its first row; return how many there are, the last inside the mask.
 
     direction: of the first step, changed. step: voxel units along each axis for a unit direction.
     """
     total, polynomial, second, powers, found = scratch
     line[0] = point
-    count = 1
-    while count < len(line):
+    for count in range(1, len(line)):
         x, y, z = line[count - 1]
-        if not interpolate(coefficients, rows, x, y, z, total):
-            break
+        interpolate(coefficients, rows, x, y, z, total)
         combine(total, to_polynomial, polynomial)
         second_derivatives(polynomial, degree, second)
-        value = climb(second, degree, direction[0], direction[1], direction[2], 0.1, 1e-6, powers, found)
+        value = climb(second, degree, direction[0], direction[1], direction[2], LONGEST_STEP, FLAT, powers, found)
         if not value >= cutoff:  # NaN where there is no peak
-            break
+            return count
         along = found[0] * direction[0] + found[1] * direction[1] + found[2] * direction[2]
         if abs(along) < cosine:
-            break
+            return count
         sign = 1.0 if along > 0.0 else -1.0
         for axis in range(3):
             direction[axis] = sign * found[axis]
             line[count, axis] = line[count - 1, axis] + direction[axis] * step[axis]
-        count += 1
-    return count
+        if not _is_inside(rows, line[count, 0], line[count, 1], line[count, 2]):
+            return count
+    return len(line)
 
 
 @compiled

@@ -10,12 +10,10 @@ from shd.errors import ScanError
 from shd.fodf.peaks import find_peaks
 from shd.tracking.field import TrackingField
 from shd.tracking.settings import TrackSettings
-from shd.tracking.tissues import fibre_share
 
-__all__ = ["Seeds", "initial_directions", "seed_batches", "seed_total", "white_matter"]
+__all__ = ["Seeds", "initial_directions", "seed_batches", "seed_total"]
 
 BATCH = 5000  # seeds followed at a time, whatever the number of threads: what is random is drawn once a batch
-_WHITE_MATTER = 0.5  # share of a voxel
 _PEAKS = 4  # of a voxel that seeds choose from
 
 
@@ -25,13 +23,6 @@ class Seeds:
 
     points: Float64[np.ndarray, "seed 3"]
     directions: Float64[np.ndarray, "seed 3"]
-
-
-def white_matter(field: TrackingField) -> Bool[np.ndarray, "x y z"]:
-    """Return the voxels that are mostly fibres: where seeds are put if the user does not say."""
-    result = np.zeros(field.rows.shape, dtype=bool)
-    result[field.mask] = fibre_share(field)[field.rows[field.mask]] > _WHITE_MATTER
-    return result
 
 
 def seed_total(voxels: int, settings: TrackSettings) -> int:
@@ -50,7 +41,7 @@ def seed_batches(
     """
     voxels = np.argwhere(where & field.mask)
     if len(voxels) == 0:
-        raise ScanError(f"0 of {int(where.sum())} seed voxels hold an fODF; give seeds inside its mask")
+        raise ScanError(f"0 of {np.count_nonzero(where)} seed voxels hold an fODF; give seeds inside its mask")
     total = seed_total(len(voxels), settings)
     order = None
     if settings.seeds_per_voxel is not None:

@@ -10,7 +10,7 @@ from shd.errors import SettingsError
 __all__ = ["ALGORITHMS", "DEFAULT_ANGLES", "TrackSettings", "settings_for"]
 
 ALGORITHMS = ("deterministic", "probabilistic", "particle")
-DEFAULT_ANGLES = {"deterministic": 45.0, "probabilistic": 30.0, "particle": 30.0}
+DEFAULT_ANGLES = {"deterministic": 45.0, "probabilistic": 20.0, "particle": 20.0}
 """Degrees between steps of half a voxel."""
 _STEP = 0.5  # of a voxel's smallest edge
 _SEEDS_PER_VOXEL = 1
@@ -75,7 +75,7 @@ def settings_for(
         raise SettingsError(f"{seeds_per_voxel} seeds a voxel and {seed_count} seeds in all: give one of them")
     if seeds_per_voxel is None and seed_count is None:
         seeds_per_voxel, seed_count = (_SEEDS_PER_VOXEL, None) if select is None else (None, _MOST_SEEDS * select)
-    counts = {"seeds a voxel": seeds_per_voxel, "seeds": seed_count, "streamlines": select}
+    counts = {"streamlines": select, "seeds a voxel": seeds_per_voxel, "seeds": seed_count}
     for name, count in counts.items():
         if count is not None and count < 1:
             raise SettingsError(f"{count} {name}: give 1 or more")

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from shd.errors import ScanError
 from shd.evaluation.tractogram_scores import Streamlines
+from shd.fodf.peaks import find_peaks
 from shd.tracking.deterministic import DeterministicTracker
 from shd.tracking.field import TrackingField
 from shd.tracking.particle import ParticleTracker
@@ -17,7 +18,7 @@ from shd.tracking.probabilistic import ProbabilisticTracker
 from shd.tracking.seeds import Seeds, seed_batches, seed_total
 from shd.tracking.settings import TrackSettings
 
-__all__ = ["Tractogram", "Tracker", "track_field"]
+__all__ = ["Tracker", "Tractogram", "track_field"]
 
 
 class Tracker(Protocol):
@@ -27,6 +28,8 @@ class Tracker(Protocol):
         """Return lines in voxel units of the field, at most one a seed, in the order of the seeds."""
         ...
 
+
+_SOME = 5000  # voxels looked at to explain why nothing was found
 
 _TRACKERS: dict[str, Callable[[TrackingField, TrackSettings, int], Tracker]] = {
     "deterministic": DeterministicTracker,
@@ -75,7 +78,14 @@ def track_field(
     if not chosen:
         raise ScanError(
             f"0 streamlines from {tried} seeds, of {settings.min_length:g} to {settings.max_length:g} mm where the "
-            f"fODF exceeds {settings.cutoff:g}; lower --cutoff or --min-length, or seed elsewhere"
+            f"fODF exceeds {settings.cutoff:g}; the highest at the seeds is {_highest(field, where):.2f}: lower "
+            "--cutoff or --min-length, or seed elsewhere"
         )
     together = np.concatenate(points[: len(chosen)])
     return Tractogram(Streamlines(together, np.array(chosen, dtype=np.int64)), tried)
+
+
+def _highest(field: TrackingField, where: Bool[np.ndarray, "x y z"]) -> float:
+    """Return the highest fODF amplitude of some of the seed voxels."""
+    rows = field.rows[where & field.mask]
+    return float(find_peaks(field.coefficients[rows[:_SOME]], count=1).amplitudes.max())
