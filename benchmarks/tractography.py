@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -58,10 +57,11 @@ COLUMNS = {
 
 
 class Inputs:
-    """The fODFs of one problem by key, each made when it is first asked for."""
+    """The fODFs of one problem by key, each made when it is first asked for and kept in a folder."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, folder: Path) -> None:
         self.phantom: Phantom = problem.make()
+        self._folder = folder
         self.truth = Truth.of(self.phantom)
         self.fods: Callable[[str], FodField] = cache(self._fods)
 
@@ -70,18 +70,29 @@ class Inputs:
         return self.truth.scored
 
     def _fods(self, key: str) -> FodField:
-        scan, responses = self.phantom.scan, self.phantom.responses
+        scan = self.phantom.scan
         if key == TRUTH:
             amounts = {
                 tissue: self.truth.tissue_fractions[..., number] / np.sqrt(4 * np.pi)
                 for number, tissue in ((1, "gm"), (2, "csf"))
             }
             return FodField(self.truth.ceiling().astype(np.float32), amounts, scan.affine, scan.mask)
+        path = self._folder / f"{key}.npz"
+        if not path.is_file():
+            fod = self._deconvolved(key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as file:
+                np.savez(file, wm=fod.wm.astype(np.float32), **fod.isotropic)
+        with np.load(path) as held:
+            volumes = {name: held[name] for name in held.files}
+        return FodField(volumes.pop("wm"), volumes, scan.affine, scan.mask)
+
+    def _deconvolved(self, key: str) -> FodField:
+        scan, responses = self.phantom.scan, self.phantom.responses
         several = len(scan.gradients.weighted_shells) > 1
         ours = responses if several else responses[:1]
         given = separable(responses, scan.gradients) if METHODS[key].rival else ours
-        fod = METHODS[key].run(scan, given, Budget(steps=1))
-        return replace(fod, mask=scan.mask)
+        return METHODS[key].run(scan, given, Budget(steps=1))
 
 
 def by_shd(inputs: Inputs, fod: FodField, algorithm: str, cutoff: float, seeds: int) -> Streamlines:
@@ -174,6 +185,10 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--snr", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=1, help="of geometry and noise")
     parser.add_argument("--seeds", type=int, default=3000, help="that each tracker follows")
+    parser.add_argument(
+        "--rivals", nargs="+", default=[], help="keys of the accuracy tables; by default CSD or MSMT-CSD"
+    )
+    parser.add_argument("--trackers", nargs="+", default=[], help="some of them; by default all that run here")
     parser.add_argument("--model", default=OURS, help="key of ours: shd-base, shd-small")
     parser.add_argument("--picture", action="store_true", help="draw the tractograms of the deterministic tracker too")
     parser.add_argument("--out", type=Path, default=Path("tractography"))
@@ -195,13 +210,13 @@ def main(options: Sequence[str] = ()) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     problem = Problem(arguments.phantom, arguments.protocol, arguments.snr, arguments.seed)
-    rivals, missing = chosen_methods(RIVALS[arguments.protocol])
+    rivals, missing = chosen_methods(arguments.rivals or RIVALS[arguments.protocol])
     for key, reason in missing.items():
         print(f"left out: {key}: {reason}")
     name = f"{problem.phantom}_{problem.protocol}_snr{problem.snr:g}_seed{problem.seed}"
-    inputs: Callable[[], Inputs] = cache(lambda: Inputs(problem))
+    inputs: Callable[[], Inputs] = cache(lambda: Inputs(problem, arguments.out / "fods" / name))
     rows = []
-    for tracker in trackers():
+    for tracker in arguments.trackers or trackers():
         for key in (TRUTH, arguments.model, *rivals):
             for cutoff in (DEFAULT_CUTOFF,) if key == TRUTH else CUTOFFS:
                 cell = arguments.out / "cells" / f"{name}_{key}_{tracker}_{cutoff:g}_{arguments.seeds}.json"

@@ -58,7 +58,7 @@ def settings_for(
     step: half the smallest edge. angle: `DEFAULT_ANGLES`. Without a number of seeds, one in each voxel; with `select`
     alone, as many as it takes, up to 1000 for each streamline. Raises SettingsError for what cannot be.
     """
-    smallest = float(voxel_sizes.min())
+    smallest = round(float(voxel_sizes.min()), 5)  # affines in files are of single precision
     if algorithm not in ALGORITHMS:
         raise SettingsError(f"algorithm {algorithm!r}: give one of {', '.join(ALGORITHMS)}")
     step = _STEP * smallest if step is None else step

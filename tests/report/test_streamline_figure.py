@@ -11,6 +11,11 @@ from tests.support.affines import AFFINES
 SHAPE = (20, 24, 18)
 
 
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch):
+    monkeypatch.setattr("shd.report.streamline_figure.DOTS_PER_INCH", 50)
+
+
 def drawn(path, affine, start, end):
     """Draw a fan of parallel lines between two scanner points around the middle of the volume."""
     middle = affine[:3, :3] @ ((np.array(SHAPE) - 1) / 2) + affine[:3, 3]
@@ -34,7 +39,7 @@ def test_colours_are_those_of_scanner_directions(tmp_path, name, axis):
     colours = lower[coloured(lower) & (lower[..., 2] > 0.1 * (axis == 2))]
     hue = np.bincount(colours.argmax(axis=1), minlength=3)
     yellow = (colours[:, 0] > 0.9) & (colours[:, 1] > 0.9)
-    assert hue[axis] > 300 and hue[axis] > 5 * (hue.sum() - hue[axis] - yellow.sum())
+    assert hue[axis] > 100 and hue[axis] > 5 * (hue.sum() - hue[axis] - yellow.sum())
 
 
 def test_the_left_of_the_patient_is_on_the_right_of_the_page(tmp_path):
@@ -48,4 +53,4 @@ def test_the_left_of_the_patient_is_on_the_right_of_the_page(tmp_path):
 def test_many_streamlines_are_thinned_and_none_within_a_plane_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setattr("shd.report.streamline_figure._MOST_SEGMENTS", 100)
     image = drawn(tmp_path / "a.png", AFFINES["RAS"], np.array([0.0, 0, -8]), np.array([0.0, 0, 8]))
-    assert image.shape[0] > 500
+    assert image.shape[0] > 300

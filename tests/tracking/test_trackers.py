@@ -91,11 +91,11 @@ def test_no_step_turns_by_more_than_the_angle(limit, follows):
 def test_the_same_seed_gives_the_same_bytes_on_any_number_of_threads(algorithm):
     fod = crossing_field(0.4, 60.0)
     one, again, two = (
-        tracked(fod, algorithm=algorithm, seed_count=600, seed=3, threads=threads) for threads in (1, 1, 2)
+        tracked(fod, algorithm=algorithm, seed_count=300, seed=3, threads=threads) for threads in (1, 1, 2)
     )
     assert one.streamlines.points.tobytes() == again.streamlines.points.tobytes() == two.streamlines.points.tobytes()
     assert one.streamlines.lengths.tolist() == two.streamlines.lengths.tolist()
-    other = tracked(fod, algorithm=algorithm, seed_count=600, seed=4)
+    other = tracked(fod, algorithm=algorithm, seed_count=300, seed=4)
     assert other.streamlines.points.tobytes() != one.streamlines.points.tobytes()
 
 
