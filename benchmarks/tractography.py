@@ -151,9 +151,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             of_method = [row for row in of_tracker if row["method"] == key]
             default = next(row for row in of_method if row["cutoff"] == DEFAULT_CUTOFF)
             best = max(of_method, key=lambda row: row["f1"])
-            for row, note in ((default, ""), (best, " (best)")):
-                if row is best and len(of_method) == 1:
-                    continue
+            shown = [(default, "")] if len(of_method) == 1 else [(default, ""), (best, " (best)")]
+            for row, note in shown:
                 cells = [f"{row[column]:.3f}" for column in COLUMNS if isinstance(row[column], float)]
                 counts = [str(row["streamlines"]), *cells[:3], f"{row['bundles']}/{row['of_bundles']}", *cells[3:]]
                 name = f"{row['cutoff']:g}{note}"

@@ -18,7 +18,7 @@ from shd.tracking.probabilistic import ProbabilisticTracker
 from shd.tracking.seeds import Seeds, seed_batches, seed_total
 from shd.tracking.settings import TrackSettings
 
-__all__ = ["Tracker", "Tractogram", "track_field"]
+__all__ = ["TRACKERS", "Tracker", "Tractogram", "track_field"]
 
 
 class Tracker(Protocol):
@@ -31,7 +31,7 @@ class Tracker(Protocol):
 
 _SOME = 5000  # voxels looked at to explain why nothing was found
 
-_TRACKERS: dict[str, Callable[[TrackingField, TrackSettings, int], Tracker]] = {
+TRACKERS: dict[str, Callable[[TrackingField, TrackSettings, int], Tracker]] = {
     "deterministic": DeterministicTracker,
     "probabilistic": ProbabilisticTracker,
     "particle": ParticleTracker,
@@ -59,7 +59,7 @@ def track_field(
     The same settings give the same streamlines, bit for bit, on any number of threads. advance: told the share that is
     done and the streamlines found, after each batch. Raises ScanError where no seed gives a streamline.
     """
-    tracker = _TRACKERS[settings.algorithm](field, settings, threads or os.cpu_count() or 1)
+    tracker = TRACKERS[settings.algorithm](field, settings, threads or os.cpu_count() or 1)
     total = seed_total(int((where & field.mask).sum()), settings)
     points: list[np.ndarray] = []
     lengths: list[int] = []
