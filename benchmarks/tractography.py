@@ -188,6 +188,7 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
         "--rivals", nargs="+", default=[], help="keys of the accuracy tables; by default CSD or MSMT-CSD"
     )
     parser.add_argument("--trackers", nargs="+", default=[], help="some of them; by default all that run here")
+    parser.add_argument("--cutoffs", type=float, nargs="*", default=CUTOFFS, help="beside the default")
     parser.add_argument("--model", default=OURS, help="key of ours: shd-base, shd-small")
     parser.add_argument("--picture", action="store_true", help="draw the tractograms of the deterministic tracker too")
     parser.add_argument("--out", type=Path, default=Path("tractography"))
@@ -217,7 +218,7 @@ def _run(arguments: argparse.Namespace) -> None:
     rows = []
     for tracker in arguments.trackers or trackers():
         for key in (TRUTH, arguments.model, *rivals):
-            for cutoff in (DEFAULT_CUTOFF,) if key == TRUTH else CUTOFFS:
+            for cutoff in (DEFAULT_CUTOFF,) if key == TRUTH else sorted({DEFAULT_CUTOFF, *arguments.cutoffs}):
                 cell = arguments.out / "cells" / f"{name}_{key}_{tracker}_{cutoff:g}_{arguments.seeds}.json"
                 make = partial(_measure_here, inputs, key, tracker, cutoff, arguments.seeds)
                 rows.append(kept(cell, make))

@@ -26,7 +26,7 @@ def track(
     mask: Path | None = typer.Option(None, help="Image of the voxels that streamlines stay in; by default all."),
     cutoff: float = typer.Option(0.1, help="Least fODF amplitude along a streamline."),
     step: float | None = typer.Option(None, help="mm; half a voxel if not given."),
-    angle: float | None = typer.Option(None, help="Degrees between steps, at most; 45, or 30 where they are random."),
+    angle: float | None = typer.Option(None, help="Degrees between steps, at most; 45, or 20 where they are random."),
     min_length: float = typer.Option(10.0, help="mm; shorter streamlines are left out."),
     max_length: float = typer.Option(250.0, help="mm; longer streamlines are left out."),
     seed: int = typer.Option(0, help="Of all that is random: the same seed, the same tractogram."),
