@@ -2,8 +2,8 @@
 
 The folders, each importing only from those before it: `sphere` (harmonics, rotations), `graphs` (the HEALPix
 half-sphere), `signal` (gradients, responses, forward model), `models` (convolutions, U-Net), `fodf` (fields, peaks),
-`scans`, `simulation`, `evaluation`, `training`, `inference`, `io`, `report`, `fitting` (one subject, end to end),
-`cli`.
+`scans`, `simulation`, `evaluation`, `training`, `inference`, `tracking`, `io`, `report`, `fitting` (one subject, end
+to end), `cli`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from shd.fitting.fit import fit
     from shd.fitting.infer import infer
     from shd.fitting.simulate import simulate
+    from shd.fitting.track import track
     from shd.fitting.train import train
     from shd.io.scans import read_scan
 
-__all__ = ["__version__", "fit", "infer", "read_scan", "simulate", "train"]
+__all__ = ["__version__", "fit", "infer", "read_scan", "simulate", "track", "train"]
 
 _FRONT = {
     "fit": "shd.fitting.fit",
     "infer": "shd.fitting.infer",
     "read_scan": "shd.io.scans",
     "simulate": "shd.fitting.simulate",
+    "track": "shd.fitting.track",
     "train": "shd.fitting.train",
 }
 

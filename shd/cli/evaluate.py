@@ -40,7 +40,7 @@ def evaluate(
     out: Path = typer.Option(..., help="Folder for the scores; it appears when all are there."),
     truth: Path | None = _against(None, "Folder written by shd simulate, whose truth results are held to."),
     peaks: list[str] = _against([], "Peaks image (MRtrix3 layout) to score; [NAME=]PATH, repeatable."),
-    tractogram: list[str] = _against([], "Tractogram (.tck, .trk) to score; [NAME=]PATH, repeatable."),
+    tractogram: list[str] = _against([], "Tractogram (.trx, .tck, .trk) to score; [NAME=]PATH, repeatable."),
     threshold: float = typer.Option(0.2, help="Peaks count from this share of the voxel's highest."),
     scan: Path | None = _alone(None, "Scan without truth: fit parts of it and predict the rest."),
     bval: Path | None = _alone(None, "FSL b-values; by default the .bval beside the scan."),

@@ -27,6 +27,7 @@ from shd.cli.messages import complain
 from shd.cli.normalise import normalise
 from shd.cli.response import response
 from shd.cli.simulate import simulate
+from shd.cli.track import track
 from shd.cli.train import train
 from shd.errors import ShdError, ShdWarning, is_out_of_memory
 
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 
 
-for _command in (convert, demo, evaluate, export, fit, infer, maps, normalise, simulate, train):
+for _command in (convert, demo, evaluate, export, fit, infer, maps, normalise, simulate, track, train):
     app.command()(_command)
 app.command(cls=LabelLists)(bids)
 app.add_typer(response)

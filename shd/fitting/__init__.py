@@ -4,6 +4,7 @@
 - `device`   where to compute
 - `fit`      `shd.fit`: responses, training, inference, peaks
 - `infer`    `shd.infer`: a trained network on another scan
+- `track`    `shd.track`: streamlines along the fODFs, and their files
 - `outputs`  the files of a result; `record` its run.json; `output_folder` where they appear whole
 - `export`   a result in the formats of other programs, one a file of `exports`; `convert` from one to another
 - `progress` how all this tells the outside what it is doing

@@ -137,6 +137,6 @@ def write_evaluation(
 def _stem(path: Path) -> str:
     """Return the name that a table gives to a path: without the endings of images and tractograms."""
     name = path.absolute().name
-    for ending in (".nii.gz", ".nii", ".tck", ".trk"):
+    for ending in (".nii.gz", ".nii", ".trx", ".tck", ".trk"):
         name = name.removesuffix(ending)
     return name

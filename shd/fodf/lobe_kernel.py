@@ -8,7 +8,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from shd.fodf.peak_kernel import _climb, _combine, _second_derivatives
+from shd.fodf.peak_kernel import climb, combine, second_derivatives
 from shd.just_in_time import compiled
 
 __all__ = ["lobes_of_block"]
@@ -70,7 +70,7 @@ def _climb_from_tops(
     for i in range(len(grid)):
         if above[i] != i:
             continue
-        height = _climb(
+        height = climb(
             second, degree, grid[i, 0], grid[i, 1], grid[i, 2], longest_step, flat, steepest, -np.inf, powers, found
         )
         if np.isnan(height):
@@ -154,7 +154,7 @@ def lobes_of_block(
     means, sums = np.empty((size, 3)), np.empty(size)
     for voxel in range(len(coefficients)):
         numbers[voxel] = 0
-        _combine(coefficients[voxel], basis, row)
+        combine(coefficients[voxel], basis, row)
         highest, lowest = row.max(), row.min()
         contrast = highest - lowest
         if not contrast > flatness * max(abs(highest), abs(lowest)):  # isotropic, zero or not a number
@@ -162,8 +162,8 @@ def lobes_of_block(
         if _uphill(row, neighbours, above) == 0:
             continue
         _follow(above)
-        _combine(coefficients[voxel], to_polynomial, polynomial)
-        _second_derivatives(polynomial, degree, second)
+        combine(coefficients[voxel], to_polynomial, polynomial)
+        second_derivatives(polynomial, degree, second)
         flat, steepest = flatness * contrast, degree**3 * max(abs(highest), abs(lowest))
         number = _climb_from_tops(
             above, second, degree, grid, longest_step, flat, steepest, cosine, powers, lobe, peaks, heights

@@ -13,7 +13,7 @@ import numpy as np
 
 from shd.just_in_time import compiled_fused
 
-__all__ = ["peaks_of_block"]
+__all__ = ["climb", "combine", "peaks_of_block", "second_derivatives"]
 
 MAX_EVALUATIONS = 60  # Newton needs 3; a flat top, which it approaches only linearly, about 20
 LAST_STEP = 1e-6  # radians; a wider stop would see curvature along a ring of maxima where there is none
@@ -23,7 +23,7 @@ RESERVE = 0.025  # of the range: by how much more a peak may surpass the grid di
 
 @compiled_fused
 @no_type_check
-def _combine(weights, rows, total):
+def combine(weights, rows, total):
     """Write the weighted sum of `rows` to `total`; by hand, since BLAS's own threads would fight with the caller's."""
     total[:] = 0.0
     for k in range(len(weights)):
@@ -91,7 +91,7 @@ def _tops(row, neighbours, cut, tops):
 
 @compiled_fused
 @no_type_check
-def _second_derivatives(polynomial, degree, second):
+def second_derivatives(polynomial, degree, second):
     """Fill `second` (monomial of degree L−2, 6) with the polynomials xx, xy, xz, yy, yz, zz."""
     for s in range(degree - 1):
         a = degree - 2 - s
@@ -169,7 +169,7 @@ def _local_model(second, degree, x, y, z, frame, powers):
 
 @compiled_fused
 @no_type_check
-def _climb(second, degree, x, y, z, longest_step, flat, steepest, floor, powers, found):
+def climb(second, degree, x, y, z, longest_step, flat, steepest, floor, powers, found):
     """Climb from a unit vector to the maximum above it; write it to `found` (3) and return its value, or NaN.
 
     Newton steps where the surface is curved downwards, else steps along the gradient; none longer than `longest_step`
@@ -259,7 +259,7 @@ def _maxima(
     for n in range(1, number):
         first = n if row[tops[n]] > row[tops[first]] else first
     i = tops[first]
-    values[0] = _climb(
+    values[0] = climb(
         second, degree, grid[i, 0], grid[i, 1], grid[i, 2], longest_step, flat, steepest, -np.inf, powers, found[0]
     )
     floor, maxima = max(absolute, relative * values[0]), 1
@@ -273,7 +273,7 @@ def _maxima(
         for k in range(neighbours.shape[1]):
             around = min(around, row[neighbours[j, k]])
         if 2.0 * row[j] - around >= floor:
-            values[maxima] = _climb(
+            values[maxima] = climb(
                 second, degree, grid[j, 0], grid[j, 1], grid[j, 2], longest_step, flat, steepest, floor, powers,
                 found[maxima],
             )  # fmt: skip
@@ -316,8 +316,8 @@ def peaks_of_block(
         contrast = highest[lane] - lowest[lane]
         if not contrast > flatness * max(abs(highest[lane]), abs(lowest[lane])):  # isotropic, zero or not a number
             continue
-        _combine(coefficients[voxel], to_polynomial, polynomial)
-        _second_derivatives(polynomial, degree, second)
+        combine(coefficients[voxel], to_polynomial, polynomial)
+        second_derivatives(polynomial, degree, second)
         number = _maxima(
             rows[lane], lowest[lane], highest[lane], tops, grid, neighbours, second, degree, longest_step, relative,
             absolute, flatness, powers, found, values,

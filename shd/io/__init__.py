@@ -7,7 +7,7 @@
 - `harmonics`, `samples`         fODFs in any basis and axes; sampled on one of DIPY's `spheres`
 - `peak_layouts`                 peaks as MRtrix3, scilpy and TractSeg lay them out
 - `fixel_folder`, `pam5`, `fib`  fixels for MRtrix3, peaks for DIPY and for DSI Studio
-- `tractograms`                  streamlines in scanner mm
+- `tractograms`, `trx`           streamlines in scanner mm
 - `grids`, `tables`              whether images lie on one grid; tables as CSV
 - `checkpoints`                  models and training states as safetensors
 - `atomic`                       files that appear whole

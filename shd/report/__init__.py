@@ -2,6 +2,7 @@
 
 - `figures`       the picture of one fit: fODFs on three planes and the training curve
 - `phantom_figure` a phantom: tissues, directions, true fODFs
+- `streamline_figure`  a tractogram over anatomical planes
 - `trial_figure`  methods on phantoms: glyphs and error maps
 - `evaluation_figure`, `prediction_figure`  what `shd evaluate` draws, with truth and without
 - `planes`        which slice, which window, and where scanner axes point on the page
