@@ -31,7 +31,7 @@ def random_fods(voxels, degree=8, seed=0, width=12.0):
 @pytest.mark.parametrize("degree", [2, 4, 8, 12])
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 def test_equals_the_reference(degree, noise):
-    fields = random_fods(40, degree, seed=degree)
+    fields = random_fods(25, degree, seed=degree)
     fields += (noise * np.random.default_rng(1).standard_normal(fields.shape)).astype(np.float32)
     every, alike = fixels_of(fields), 0
     for voxel, field in enumerate(fields):
@@ -52,7 +52,7 @@ def test_equals_the_reference(degree, noise):
         for name, allowed in (("directions", 1.0), ("peak_directions", 0.02)):
             ours, expected = getattr(every, name)[mine][order[0]], getattr(theirs, name)[order[1]]
             assert axial_angle(ours.astype(float), expected.astype(float)).max(initial=0) < allowed
-    assert alike >= 39  # now and then a climb steps over the brim of a shallow lobe
+    assert alike >= 24  # now and then a climb steps over the brim of a shallow lobe
 
 
 def test_weights_integrate_harmonics_exactly():
