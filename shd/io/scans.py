@@ -93,8 +93,8 @@ def _read_gradients(
         raise GradientError("1 of 2 FSL files given; give both bval and bvec")
     if bvec is not None and is_mif(image):
         raise GradientError(
-            f"{image.name} with {Path(bvec).name}: FSL's directions go along the axes of a NIfTI file, which need not be "
-            f"those of a .mif; give an MRtrix table, or the header one: mrconvert {image.name} -fslgrad "
+            f"{image.name} with {Path(bvec).name}: FSL's directions go along the axes of a NIfTI file, which need not "
+            f"be those of a .mif; give an MRtrix table, or the header one: mrconvert {image.name} -fslgrad "
             f"{Path(bvec).name} {Path(bval or '').name} with_gradients.mif"
         )
     if grad is None and (bval is None or bvec is None):
