@@ -27,8 +27,8 @@ def check_fixel_format(ending: str, voxels: int) -> None:
     """Raise FormatError for an ending other than mif and nii; voxels: how many have fODFs, for the message."""
     if ending.lower() in ("nii1", "nifti1", "nifti-1"):
         raise FormatError(
-            f"fixels of {voxels:,} voxels in {ending}: NIfTI-1 holds up to {NIFTI1_LONGEST:,} along an axis, and a list "
-            "of fixels has all on one; give mif, or nii for NIfTI-2"
+            f"fixels of {voxels:,} voxels in {ending}: NIfTI-1 holds up to {NIFTI1_LONGEST:,} along an axis, and a "
+            "list of fixels has all on one; give mif, or nii for NIfTI-2"
         )
     if ending not in _FORMATS:
         raise FormatError(f"fixel format {ending}: unknown; give mif, or nii for NIfTI-2")

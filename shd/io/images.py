@@ -80,7 +80,8 @@ def read_with_sidecar(
     path = Path(path)
     if is_mif(path):
         held = read_mif(path)
-        return np.asarray(held.data, dtype=np.float32), held.affine, held.sidecar
+        volumes = np.asfortranarray(held.data, dtype=np.float32)  # whose volumes are near: they are used one by one
+        return volumes, held.affine, held.sidecar
     image, data = read_image(path)
     json_path = sidecar_path(path)
     try:

@@ -5,6 +5,7 @@ import json
 import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,8 @@ class MifImage:
         """What `write_mif` was told as `sidecar`: the keys whose value is JSON."""
         found = {}
         for key, values in self.keys.items():
-            if len(values) == 1 and values[0][:1] in ("{", "[", '"'):
-                try:
-                    found[key] = json.loads(values[0])
-                except ValueError:
-                    continue
+            with suppress(ValueError):
+                found[key] = json.loads("\n".join(values))
         return found
 
 

@@ -90,7 +90,7 @@ def header_text(
 
 def _lines(text: bytes, name: str) -> dict[str, list[str]]:
     """Return the values of each key, in the order of their lines."""
-    head, end, _ = text.partition(b"\nEND")
+    head, end, _ = text.partition(b"\nEND\n")
     first, *rest = head.decode(errors="replace").splitlines() or [""]
     if first.strip() != _MAGIC:
         raise ScanError(f"{name}: does not begin with '{_MAGIC}'; is it an MRtrix3 image?")

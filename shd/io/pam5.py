@@ -78,12 +78,9 @@ def generalised_anisotropy(
 
 def _nearest(peaks: Peaks, vertices: Float32[np.ndarray, "vertex 3"]) -> np.ndarray:
     """Return the vertex nearest each peak, of either sign, int32; −1 where there is no peak, as DIPY has it."""
-    nearest = np.full(peaks.amplitudes.shape, -1, np.int32)
     present = peaks.amplitudes > 0
     found = peaks.directions[present].astype(np.float32)
-    for start in range(0, len(found), 1 << 14):
-        block = slice(start, start + (1 << 14))
-        found_index = np.abs(found[block] @ vertices.T).argmax(axis=1)
-        where = tuple(axis[block] for axis in np.nonzero(present))
-        nearest[where] = found_index
+    blocks = np.array_split(found, max(1, len(found) >> 14))
+    nearest = np.full(present.shape, -1, np.int32)
+    nearest[present] = np.concatenate([np.abs(block @ vertices.T).argmax(axis=1) for block in blocks])
     return nearest

@@ -35,7 +35,8 @@ def read_scan(
     on disk (and an uncompressed file is memory-mapped); scaled ones become float32.
     bval, bvec: FSL pair; of a scan made by QSIPrep (GeneratedBy in a JSON file) the vectors are read as QSIPrep
     writes them, or its `.b` file is used instead, with a warning. grad: MRtrix table, instead of the pair. With
-    neither, the dw_scheme of a .mif is used, or files named as the image with .bval and .bvec, or .b.
+    neither, the dw_scheme of a .mif is used, or files named as the image with .bval and .bvec, or .b. FSL's vectors go
+    along the axes of a NIfTI file, so that they cannot be given with a .mif.
     mask: an image on the same grid, above 0.5 is inside; computed if None, with a warning that says how.
     ignore_bad_voxels: leave voxels that are NaN or infinite out of the mask, with a warning, in place of the error.
 
@@ -90,6 +91,12 @@ def _read_gradients(
         raise GradientError("2 gradient tables given: an MRtrix table and FSL files; give one of them")
     if grad is None and (bval is None) != (bvec is None):
         raise GradientError("1 of 2 FSL files given; give both bval and bvec")
+    if bvec is not None and is_mif(image):
+        raise GradientError(
+            f"{image.name} with {Path(bvec).name}: FSL's directions go along the axes of a NIfTI file, which need not "
+            f"be those of a .mif; give an MRtrix table, or the header one: mrconvert {image.name} -fslgrad "
+            f"{Path(bvec).name} {Path(bval or '').name} with_gradients.mif"
+        )
     if grad is None and (bval is None or bvec is None):
         bval, bvec, grad = _tables_beside(image)
     if grad is not None:
@@ -118,10 +125,15 @@ def _matching(
 def _tables_beside(image: Path) -> tuple[Path | None, Path | None, Path | None]:
     """Return the FSL pair, or else the MRtrix table, named as the image."""
     bval, bvec, grad = (image.with_name(_stem(image) + suffix) for suffix in (".bval", ".bvec", ".b"))
-    if bval.is_file() and bvec.is_file():
+    if bval.is_file() and bvec.is_file() and not is_mif(image):
         return bval, bvec, None
     if grad.is_file():
         return None, None, grad
+    if is_mif(image):
+        raise GradientError(
+            f"no gradient table given, {image.name} has no dw_scheme, and {grad.name} is not in {image.parent}; give "
+            "an MRtrix table"
+        )
     raise GradientError(
         f"no gradient table given, and neither {bval.name} with {bvec.name} nor {grad.name} is in {image.parent}; "
         "give bval and bvec, or an MRtrix table"

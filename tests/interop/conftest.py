@@ -8,10 +8,7 @@ import shd
 from shd.fitting.export import FORMATS, export, read_source
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.outputs import write_fit
-from shd.training.settings import FitSettings
-from tests.interop.matrix import read, simulated
-
-SETTINGS = FitSettings(steps=6, width=2, tile=4, threads=1, device="cpu")
+from tests.interop.matrix import SETTINGS, read, simulated
 
 
 @pytest.fixture(scope="session")

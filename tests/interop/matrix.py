@@ -11,6 +11,7 @@ from shd.errors import ShdWarning
 from shd.simulation import single_bundle
 from shd.simulation.protocols import Protocol
 from shd.sphere.directions import axial_angle, normalised
+from shd.training.settings import FitSettings
 from tests.support.affines import AFFINES, CONVENTIONS
 from tests.support.stored import store
 
@@ -19,6 +20,7 @@ TRUTH = normalised(np.array([[0.80, -0.36, 0.48]]))[0]
 PROTOCOL = Protocol("matrix", 2, ((1000.0, 20), (3000.0, 45)))
 SHAPE = (4, 4, 4)
 WITHIN = 1.0  # degree
+SETTINGS = FitSettings(steps=6, width=2, tile=4, threads=1, device="cpu")
 
 cells = pytest.mark.parametrize(
     ("affine", "convention"), [(affine, convention) for affine in AFFINES for convention in CONVENTIONS]

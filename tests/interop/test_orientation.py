@@ -22,8 +22,17 @@ from shd.io.fixel_folder import read_fixels
 from shd.io.fodf import read_fod_for_dipy
 from shd.io.peaks import read_peaks
 from shd.sphere.directions import axial_angle, normalised
-from tests.interop.conftest import SETTINGS
-from tests.interop.matrix import SHAPE, TRUTH, WITHIN, cells, farthest, farthest_tangent, run_mrtrix, simulated
+from tests.interop.matrix import (
+    SETTINGS,
+    SHAPE,
+    TRUTH,
+    WITHIN,
+    cells,
+    farthest,
+    farthest_tangent,
+    run_mrtrix,
+    simulated,
+)
 from tests.support.affines import AFFINES
 
 mrtrix = pytest.mark.mrtrix

@@ -223,6 +223,21 @@ def test_a_scheme_of_another_length_is_refused(tmp_path):
 
 
 def test_a_mif_without_scheme_asks_for_a_table(tmp_path):
+    """FSL files beside it do not count: along which axes they go, a .mif does not tell."""
     write_mif(tmp_path / "dwi.mif", list(np.moveaxis(numbers(), -1, 0)), SHAPE, np.eye(4))
-    with pytest.raises(GradientError, match=r"neither dwi\.bval with dwi\.bvec nor dwi\.b"):
+    (tmp_path / "dwi.bval").touch()
+    (tmp_path / "dwi.bvec").touch()
+    with pytest.raises(GradientError, match=r"dwi\.mif has no dw_scheme, and dwi\.b is not in"):
         read_scan(tmp_path / "dwi.mif")
+    with pytest.raises(
+        GradientError, match=r"dwi\.mif with dwi\.bvec: FSL's directions go along.*mrconvert dwi\.mif -fsl"
+    ):
+        read_scan(tmp_path / "dwi.mif", tmp_path / "dwi.bval", tmp_path / "dwi.bvec")
+
+
+def test_keys_that_begin_like_the_end_and_numbers_are_kept(tmp_path):
+    write_image(
+        tmp_path / "a.mif", [np.zeros((2, 1, 1), np.float32)], (2, 1, 1), np.eye(4), {"ENDING": 3, "Flag": True}
+    )
+    sidecar = read_with_sidecar(tmp_path / "a.mif")[2]
+    assert sidecar["ENDING"] == 3 and sidecar["Flag"] is True
