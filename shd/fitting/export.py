@@ -1,12 +1,10 @@
 """A result, written for other programs: fODFs, peaks and fixels in the files, axes and bases that each reads."""
 
 import shutil
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from shd.errors import FormatError, OutputError, SettingsError
+from shd.errors import FormatError, SettingsError
 from shd.fitting.exports.dipy_harmonics import DIPY_SH
 from shd.fitting.exports.fib import FIB
 from shd.fitting.exports.fixel_folder import FIXELS
@@ -22,6 +20,7 @@ from shd.io.fit_folder import StoredFit, read_fit_folder
 from shd.io.grids import check_same_grid
 from shd.io.harmonics import truncated
 from shd.io.images import read_with_sidecar
+from shd.io.staging import staged_files
 
 __all__ = ["FORMATS", "export", "export_folder", "read_source"]
 
@@ -75,32 +74,13 @@ def export(
         raise FormatError(f"0 of {source.mask.size} voxels are inside the mask; give a mask that covers some fODFs")
     dest = Path(dest)
     names = {name: FORMATS[name].files(source, choices) for name in dict.fromkeys(formats)}
-    with _staged(dest, [file for files in names.values() for file in files], force) as folder:
+    places = [dest / file for files in names.values() for file in files]
+    check_absent(places, force)
+    with staged_files(dest) as folder:
         for done, name in enumerate(names):
             report(Progress("writing", done / len(names)))
             FORMATS[name].write(source, folder, choices)
+        for place in places:
+            if place.is_dir():  # what an earlier folder of fixels held is none of the new one's
+                shutil.rmtree(place)
     return {name: [dest / file for file in files] for name, files in names.items()}
-
-
-@contextmanager
-def _staged(dest: Path, names: Sequence[str], force: bool) -> Iterator[Path]:
-    """Give a folder inside `dest` to write to; its files and folders take their places when the block ends well."""
-    check_absent([dest / name for name in names], force)
-    made = not dest.exists()
-    stage = dest / f".partial-{uuid.uuid4().hex[:8]}"
-    try:
-        stage.mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(f"{dest}: folder cannot be made ({error.strerror}); choose another --dest") from error
-    try:
-        yield stage
-        for name in names:
-            if (dest / name).is_dir():  # a folder does not replace a folder that holds files
-                shutil.rmtree(dest / name)
-            (stage / name).replace(dest / name)
-    except OSError as error:
-        raise OutputError(f"{dest}: cannot be written ({error.strerror}); is the disk full?") from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        if made and not any(dest.iterdir()):
-            dest.rmdir()
