@@ -4,6 +4,7 @@
 - `phantom_figure` a phantom: tissues, directions, true fODFs
 - `trial_figure`  methods on phantoms: glyphs and error maps
 - `evaluation_figure`, `prediction_figure`  what `shd evaluate` draws, with truth and without
+- `map_figure`    scalar maps on three planes
 - `planes`        which slice, which window, and where scanner axes point on the page
 - `glyphs`        fODFs as lit surfaces coloured by direction
 - `raster`        the compiled triangle painter under the glyphs
