@@ -2,10 +2,9 @@
 
 - `budget`   how long and with how large a network to fit on this machine
 - `device`   where to compute
+- `maps`     `shd maps`: scalar maps; `normalise` a result in one unit; `response_average` one response for a group
 - `fit`      `shd.fit`: responses, training, inference, peaks
 - `infer`    `shd.infer`: a trained network on another scan
-- `normalise`  `shd normalise`: a result in one unit; `response_average` one response for a group
-- `maps`     `shd maps`: the scalar maps of a result
 - `outputs`  the files of a result; `record` its run.json; `output_folder` where they appear whole
 - `progress` how all this tells the outside what it is doing
 """
