@@ -2,6 +2,7 @@
 
 - `budget`   how long and with how large a network to fit on this machine
 - `device`   where to compute
+- `maps`     `shd maps`: scalar maps; `normalise` a result in one unit; `response_average` one response for a group
 - `fit`      `shd.fit`: responses, training, inference, peaks
 - `infer`    `shd.infer`: a trained network on another scan
 - `track`    `shd.track`: streamlines along the fODFs, and their files

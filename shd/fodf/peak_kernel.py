@@ -18,7 +18,8 @@ __all__ = ["climb", "combine", "peaks_of_block", "second_derivatives"]
 MAX_EVALUATIONS = 60  # Newton needs 3; a flat top, which it approaches only linearly, about 20
 LAST_STEP = 1e-6  # radians; a wider stop would see curvature along a ring of maxima where there is none
 ERROR = 1e-6  # radians, left after a longer last step, by the bound on third derivatives
-RESERVE = 0.025  # of the range: by how much more a peak may surpass the grid direction next to it
+OFF_GRID = 0.7  # of the grid's spacing, at most, lie between a peak and the direction next to it
+RESERVE = 0.025  # of the range: by how much a peak may surpass that direction beyond what its own height explains
 
 
 @compiled_fused
@@ -252,7 +253,10 @@ def _maxima(
     """
     contrast = highest - lowest
     flat, steepest = flatness * contrast, degree**3 * max(abs(highest), abs(lowest))
-    number = _tops(row, neighbours, max(absolute, relative * highest) - RESERVE * contrast, tops)
+    floor = max(absolute, relative * highest)
+    # a peak as sharp as that of the highest degree alone has L(L+1)/2 times its height for curvature
+    sharpest = 0.25 * degree * (degree + 1) * (OFF_GRID * longest_step) ** 2
+    number = _tops(row, neighbours, floor - sharpest * max(floor, 0.0) - RESERVE * contrast, tops)
     if number == 0:  # nothing is as high as the absolute threshold
         return 0
     first = 0
@@ -290,7 +294,7 @@ def peaks_of_block(
     to_polynomial,  # float64 (coeff, monomial): the harmonics as homogeneous polynomials of degree `degree`
     grid,  # float64 (grid, 3): unit vectors covering half the sphere
     neighbours,  # int32 (grid, width): the grid directions around each, of either sign, padded with itself
-    longest_step,  # radians
+    longest_step,  # radians, the spacing of the grid
     count,
     relative,
     absolute,

@@ -5,6 +5,7 @@
 - `streamline_figure`  a tractogram over anatomical planes
 - `trial_figure`  methods on phantoms: glyphs and error maps
 - `evaluation_figure`, `prediction_figure`  what `shd evaluate` draws, with truth and without
+- `map_figure`    scalar maps on three planes
 - `planes`        which slice, which window, and where scanner axes point on the page
 - `glyphs`        fODFs as lit surfaces coloured by direction
 - `raster`        the compiled triangle painter under the glyphs

@@ -274,6 +274,20 @@ def test_relative_threshold():
     assert find_peaks(field, relative_threshold=ratio + 0.01).numbers[0] == 1
 
 
+@pytest.mark.parametrize("degree", [8, 12, 16])
+def test_nearly_equal_peaks_pass_a_high_threshold_wherever_they_lie(degree):
+    """Between grid directions a narrow peak rises several percent above all of them."""
+    rng = np.random.default_rng(0)
+    first, other = normalised(rng.standard_normal((2, 1000, 3)))
+    second = normalised(np.cross(first, other))
+    fields = even_harmonics(first, degree) + 0.98 * even_harmonics(second, degree)
+    peaks = find_peaks(fields.astype(np.float32), relative_threshold=0.96)
+    assert (peaks.numbers == 2).all()
+    absolute = 0.985 * float(peaks.amplitudes[:, 1].min())
+    alone = find_peaks(fields.astype(np.float32), relative_threshold=0.0, absolute_threshold=absolute)
+    assert (alone.numbers == 2).all()
+
+
 def test_absolute_threshold():
     field = fibres(np.eye(3)[:1])[None]
     assert find_peaks(field, absolute_threshold=3.5).numbers[0] == 1
