@@ -1,0 +1,58 @@
+"""The two ways to apply a separable kernel, and how many multiplications each needs.
+
+Folded: the factors are joined, q-samples and components become the channels of one 3-D convolution. Factored: one 3-D
+convolution of every q-sample by the p-factor, whose outputs for the functions of q are then summed over q-samples by
+the q-factor. Both are held to loops over samples, orders and taps in `tests/models/pq`.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from shd.models.pq.separable_kernel import KernelFactors
+
+__all__ = ["factored_convolution", "factored_multiplications", "folded_convolution", "folded_multiplications", "joined"]
+
+
+def joined(factors: KernelFactors) -> Float[Tensor, "q_out out q_in in tap"]:
+    """Return K[a, o, b, i, t] = Σ_s q[s, a, b] p[s, o, i, t]."""
+    return torch.einsum("sab,soit->aobit", factors.q, factors.p)
+
+
+def folded_convolution(
+    x: Float[Tensor, "batch q_in in x y z"], kernel: Float[Tensor, "q_out out q_in in tap"], stride: int, padding: int
+) -> Float[Tensor, "batch q_out out x2 y2 z2"]:
+    """Return the convolution by a whole kernel: one conv3d with samples × components as channels."""
+    samples, components = kernel.shape[:2]
+    weight = _cube(kernel.flatten(2, 3).flatten(0, 1))
+    y = functional.conv3d(x.flatten(1, 2), weight, stride=stride, padding=padding)
+    return y.unflatten(1, (samples, components))
+
+
+def factored_convolution(
+    x: Float[Tensor, "batch q_in in x y z"], factors: KernelFactors, stride: int, padding: int
+) -> Float[Tensor, "batch q_out out x2 y2 z2"]:
+    """Return the convolution by a kernel's factors: p-space first, each sample for itself, then q-space."""
+    weight = _cube(factors.p.flatten(0, 1))
+    y = functional.conv3d(x.flatten(0, 1), weight, stride=stride, padding=padding)
+    y = y.reshape(len(x), x.shape[1] * len(factors.q), -1)
+    mixing = factors.q.permute(1, 2, 0).flatten(1)
+    grid = [(side + 2 * padding - weight.shape[-1]) // stride + 1 for side in x.shape[3:]]
+    return (mixing @ y).reshape(len(x), len(mixing), factors.p.shape[1], *grid)
+
+
+def folded_multiplications(factors: KernelFactors) -> int:
+    """Return the multiplications of the folded convolution for a voxel."""
+    samples = factors.q.shape[1] * factors.q.shape[2]
+    return samples * factors.p[0].numel()
+
+
+def factored_multiplications(factors: KernelFactors) -> int:
+    """Return the multiplications of the factored convolution for a voxel."""
+    return factors.q.shape[2] * factors.p.numel() + factors.q.numel() * factors.p.shape[1]
+
+
+def _cube(weight: Float[Tensor, "out in tap"]) -> Float[Tensor, "out in x y z"]:
+    side = round(weight.shape[-1] ** (1 / 3))
+    return weight.unflatten(-1, (side, side, side))
