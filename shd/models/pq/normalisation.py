@@ -14,7 +14,7 @@ class FieldBatchNorm(nn.Module):
 
     Scalars lose their mean and are divided by their standard deviation. A tensor of higher order has no invariant mean:
     it is divided by its root mean square norm over √(2l + 1). Each channel then gets a learnt factor, each scalar a
-    learnt offset. Running statistics serve in evaluation; they follow while `track_running_stats`, as torch's own norms name it.
+    learnt offset. Running statistics serve in evaluation.
     """
 
     running_mean: Tensor
@@ -23,7 +23,7 @@ class FieldBatchNorm(nn.Module):
     def __init__(self, channels: FieldType, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.type_in = self.type_out = channels
-        self.momentum, self.epsilon, self.track_running_stats = momentum, epsilon, True
+        self.momentum, self.epsilon = momentum, epsilon
         count = channels.scalars + channels.tensors
         self.weight = nn.Parameter(torch.ones(count))
         self.bias = nn.Parameter(torch.zeros(channels.scalars))
@@ -48,8 +48,6 @@ class FieldBatchNorm(nn.Module):
         squares = x[:, :, scalars:].square().mean(dim=(0, 1, 3, 4, 5))
         powers = [part.mean() for part in squares.split(self.type_in.component_counts()[scalars:])]
         power = torch.cat([variance, torch.stack(powers)]) if powers else variance
-        if not self.track_running_stats:
-            return mean, power
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
             self.running_power.lerp_(power.to(self.running_power), self.momentum)

@@ -25,10 +25,14 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
 def _counted(block: nn.Module) -> Iterator[None]:
     """Leave running statistics alone: this batch has been counted."""
     norms = [module for module in block.modules() if isinstance(module, FieldBatchNorm | nn.BatchNorm3d)]
+    momenta = [norm.momentum for norm in norms]
+    counts = [count for norm in norms if (count := getattr(norm, "num_batches_tracked", None)) is not None]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for count in counts:
+            count.sub_(1)

@@ -1,4 +1,4 @@
-"""What filters are made of: field types, orders and their couplings, harmonics and their convention, radial functions."""
+"""What filters are made of: field types, orders and couplings, harmonics and their convention, radial functions."""
 
 import pytest
 import torch
