@@ -7,13 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from shd.errors import SettingsError
-from shd.models.pq.contraction import (
-    factored_convolution,
-    factored_multiplications,
-    folded_convolution,
-    folded_multiplications,
-    joined,
-)
+from shd.models.pq.contraction import factored_convolution, factoring_pays, folded_convolution, joined
 from shd.models.pq.coupling import ANGULAR_BASES
 from shd.models.pq.difference_kernel import DifferenceKernel
 from shd.models.pq.fields import FieldType
@@ -157,6 +151,6 @@ class PQConvolution(PQLinear):
         x = self.checked(x)
         if not len(self.differences):
             factors = self.factors()
-            if factored_multiplications(factors) < folded_multiplications(factors):
+            if factoring_pays(factors):
                 return self.with_bias(factored_convolution(x, factors, self.stride, self.padding))
         return self.with_bias(folded_convolution(x, self.dense_kernel(), self.stride, self.padding))

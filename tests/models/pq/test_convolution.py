@@ -11,6 +11,7 @@ from shd.errors import SettingsError
 from shd.models.pq.contraction import (
     factored_convolution,
     factored_multiplications,
+    factoring_pays,
     folded_convolution,
     folded_multiplications,
     joined,
@@ -125,9 +126,19 @@ def test_the_cheaper_contraction_is_used(monkeypatch):
         ours = layer((1,), (2, 1), 3, shell(12, 1), shell(12, 1), angular=angular)
         factors = ours.factors()
         ours(x)
-        cheaper = factored_multiplications(factors) < folded_multiplications(factors)
-        assert used.pop() == ("factored_convolution" if cheaper else "folded_convolution")
-    assert cheaper is False, "many functions of few samples are folded"
+        pays = factoring_pays(factors)
+        assert used.pop() == ("factored_convolution" if pays else "folded_convolution")
+        assert pays == (1.5 * factored_multiplications(factors) < folded_multiplications(factors))
+    assert not pays, "many functions of few samples are folded"
+
+
+@pytest.mark.parametrize("most", [1, 600, 5000])
+def test_samples_taken_some_at_a_time_give_the_same(most, monkeypatch):
+    ours = layer((2, 1), (1, 2), 3, SAMPLES, SAMPLES[1:], angular=("p", "q"))
+    x, factors = random_field((2, 1), 4, (4, 3, 2), DOUBLE), ours.factors()
+    whole = factored_convolution(x, factors, 1, 1)
+    monkeypatch.setattr("shd.models.pq.contraction.MOST_BETWEEN", most)
+    torch.testing.assert_close(factored_convolution(x, factors, 1, 1), whole)
 
 
 def test_the_counts_are_those_of_the_matrices():
