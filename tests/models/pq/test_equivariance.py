@@ -69,7 +69,7 @@ def test_layers_turn_with_the_grid(name, dtype):
     layer = unsettled(layer, dtype)
     sides = (5, 5, 5) if getattr(layer, "stride", 1) == 2 else (4, 4, 4)
     x = random_field(layer.type_in, 1 if q_in is None else len(q_in), sides, dtype, batch=1)
-    for symmetry in ROTATIONS:
+    for symmetry in ROTATIONS[::4] if dtype == torch.float32 else ROTATIONS:
         turn_in, turn_out = (
             acting_on_field(symmetry, kind, q) for kind, q in ((layer.type_in, q_in), (layer.type_out, q_out))
         )
