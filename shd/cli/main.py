@@ -20,6 +20,7 @@ from shd.cli.fit import fit
 from shd.cli.infer import infer
 from shd.cli.messages import complain
 from shd.cli.response import response
+from shd.cli.segment import segment
 from shd.cli.simulate import simulate
 from shd.cli.train import train
 from shd.errors import ShdError, ShdWarning, is_out_of_memory
@@ -44,6 +45,7 @@ app = typer.Typer(
 
 for _command in (demo, evaluate, fit, infer, response, simulate, train):
     app.command()(_command)
+app.add_typer(segment)
 
 
 def _version(wanted: bool) -> bool:

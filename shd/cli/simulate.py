@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -57,8 +57,8 @@ def simulate(
             **given,
         )  # fmt: skip
         choices = {"what": what, "protocol": None if files.keys() & {"bval", "grad"} else protocol, **given, **files}
-        choices |= {"lesions": None if plan is None else vars(plan), "rotate": rotate}
-        names = write_simulation(folder, phantom, choices, report)
+        lesioned: dict[str, Any] = {"lesions": None if plan is None else vars(plan), "rotate": rotate}
+        names = write_simulation(folder, phantom, choices | lesioned, report)
     _announce(phantom, names, out)
 
 

@@ -134,9 +134,7 @@ def _chance(
     return white * np.where(near, _FAVOUR, 1.0)
 
 
-def _drawn(
-    number: int, centre: Float[np.ndarray, "3"], plan: LesionPlan, generator: np.random.Generator
-) -> Lesion:
+def _drawn(number: int, centre: Float[np.ndarray, "3"], plan: LesionPlan, generator: np.random.Generator) -> Lesion:
     radius = float(np.exp(generator.uniform(*np.log(plan.radius_mm))))
     stretch = _STRETCH * generator.standard_normal(3)
     waves = np.zeros((_WAVES, 4))

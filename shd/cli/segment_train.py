@@ -1,0 +1,67 @@
+"""`shd segment train`: a network that labels voxels, from scans with label images."""
+
+from pathlib import Path
+
+import typer
+
+from shd.cli.messages import tell, tell_command
+from shd.cli.results import output_folder, paths_of
+
+__all__ = ["train"]
+
+
+def train(
+    subjects: Path = typer.Argument(help="Table of scans (.tsv, .csv) with a column `label` of label images."),
+    out: Path = typer.Option(..., help="Folder for the network; it appears when all is there."),
+    network: str | None = typer.Option(None, help="equivariant, or cnn of as many parameters; equivariant."),
+    labels: str | None = typer.Option(None, help="Values to learn, as 1,2; by default all above 0 that occur."),
+    held_out: float | None = typer.Option(None, min=0, help="Subjects to validate on: a number, or a share; 0.2."),
+    minutes: float | None = typer.Option(None, help="Training time."),
+    steps: int | None = typer.Option(None, min=1, help="Training steps in place of minutes; 2000."),
+    patch: int | None = typer.Option(None, min=2, help="Side of the boxes in voxels; 16."),
+    batch: int | None = typer.Option(None, min=1, help="Boxes a step; 4."),
+    foreground: float | None = typer.Option(None, help="Share of boxes drawn around a labelled voxel; 0.5."),
+    loss: str | None = typer.Option(None, help="cross-entropy (labels weighted), dice, or both; both."),
+    learning_rate: float | None = typer.Option(None, help="Its peak; 0.003."),
+    noise: float | None = typer.Option(None, min=0, help="Augment: noise of this deviation, of the mean b=0; 0."),
+    turn: bool = typer.Option(False, "--turn", help="Augment: turn boxes by rotations of the cube."),
+    patience: int | None = typer.Option(None, min=1, help="Validations without improvement until it stops early."),
+    resample: bool = typer.Option(False, "--resample", help="Bring scans to the first one's directions."),
+    config: Path | None = typer.Option(None, help="JSON file with any settings, the network's too; options go first."),
+    checkpoint_seconds: float | None = typer.Option(None, min=0, help="Most that an interruption can lose; 20."),
+    device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
+    threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
+    seed: int | None = typer.Option(None, min=0, help="Seed of everything random; 0."),
+    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
+    force: bool = typer.Option(False, "--force", help="Replace results; forget an interrupted training."),
+) -> None:
+    """Train a network to label the voxels of raw scans that share one gradient table."""
+    import torch
+
+    from shd.cli.progress_bar import shown_progress
+    from shd.fitting.device import usable_device
+    from shd.fitting.segment_choices import label_values, segmentation_choices
+    from shd.fitting.segment_outputs import write_segmenter_training
+    from shd.fitting.segment_training import train_segmenter
+    from shd.io.subjects import read_subjects
+
+    given = {
+        "held_out": held_out, "minutes": minutes, "steps": steps, "patch": patch, "batch": batch, "loss": loss,
+        "foreground": foreground, "learning_rate": learning_rate, "noise": noise, "turn": turn or None,
+        "patience": patience, "checkpoint_seconds": checkpoint_seconds, "seed": seed, "device": usable_device(device),
+    }  # fmt: skip
+    settings, shape = segmentation_choices({n: v for n, v in given.items() if v is not None}, config, network)
+    if threads:
+        torch.set_num_threads(threads)
+    values, listed = label_values(labels), read_subjects(subjects)
+    with output_folder(out, force) as folder, shown_progress() as report:
+        if folder.checkpoint.exists():
+            tell(f"going on with the interrupted training in {folder.partial}")
+        result = train_segmenter(
+            listed, settings, shape, labels=values, resample=resample, ignore_bad_voxels=ignore_bad_voxels,
+            checkpoint=folder.checkpoint, log=folder.partial / "log.csv", report=report,
+        )  # fmt: skip
+        files = write_segmenter_training(folder, result, paths_of(subjects=subjects, config=config))
+    tell(f"held-out loss {result.history[0]['held_out']:.4g} at first, {result.best_loss:.4g} at best")
+    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}; next, for example")
+    tell_command(f"shd segment predict {out / 'model.safetensors'} dwi.nii.gz --out predicted")
