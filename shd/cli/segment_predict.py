@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from shd.cli.messages import tell, tell_command
-from shd.cli.results import output_folder, paths_of
+from shd.cli.results import output_folder
 
 __all__ = ["predict"]
 
@@ -30,7 +30,13 @@ def predict(
 
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.device import usable_device
-    from shd.fitting.segment_prediction import predict_subject, subjects_of, write_prediction
+    from shd.fitting.segment_prediction import (
+        is_predicted,
+        predict_subject,
+        prediction_inputs,
+        subjects_of,
+        write_prediction,
+    )
     from shd.io.segmenters import read_segmenter
 
     if threads:
@@ -38,11 +44,15 @@ def predict(
     stored = read_segmenter(model, usable_device(device))
     subjects = subjects_of(dwi, out, {"bval": bval, "bvec": bvec, "grad": grad, "mask": mask})
     for folder_path, subject in subjects:
+        inputs = prediction_inputs(model, subject, resample)
+        if len(subjects) > 1 and not force and is_predicted(folder_path, inputs):
+            tell(f"{subject.name}: finished already, in {folder_path}")
+            continue
         with output_folder(folder_path, force) as folder, shown_progress() as report:
             scan, chances = predict_subject(
                 stored, subject, resample=resample, ignore_bad_voxels=ignore_bad_voxels, tile=tile, report=report
             )
-            files = write_prediction(folder, stored, scan, chances, paths_of(model=model, **subject.files()))
+            files = write_prediction(folder, stored, scan, chances, inputs)
         tell(f"wrote {len(files)} files in {folder_path}: {', '.join(path.name for path in files)}")
     tell("with label images, next:")
     tell_command(f"shd segment evaluate {out} {dwi if len(subjects) > 1 else 'label.nii.gz'} --out scores")

@@ -16,6 +16,7 @@ def train(
     network: str | None = typer.Option(None, help="equivariant, or cnn of as many parameters; equivariant."),
     labels: str | None = typer.Option(None, help="Values to learn, as 1,2; by default all above 0 that occur."),
     held_out: float | None = typer.Option(None, min=0, help="Subjects to validate on: a number, or a share; 0.2."),
+    validation: Path | None = typer.Option(None, help="List of the subjects to validate on, in place of --held-out."),
     minutes: float | None = typer.Option(None, help="Training time."),
     steps: int | None = typer.Option(None, min=1, help="Training steps in place of minutes; 2000."),
     patch: int | None = typer.Option(None, min=2, help="Side of the boxes in voxels; 16."),
@@ -45,6 +46,8 @@ def train(
     from shd.fitting.segment_training import train_segmenter
     from shd.io.subjects import read_subjects
 
+    if held_out is not None and validation is not None:
+        raise typer.BadParameter(f"--held-out {held_out:g} and --validation {validation}: give one of them")
     given = {
         "held_out": held_out, "minutes": minutes, "steps": steps, "patch": patch, "batch": batch, "loss": loss,
         "foreground": foreground, "learning_rate": learning_rate, "noise": noise, "turn": turn or None,
@@ -54,14 +57,17 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     values, listed = label_values(labels), read_subjects(subjects)
+    watched = read_subjects(validation) if validation else ()
     with output_folder(out, force) as folder, shown_progress() as report:
         if folder.checkpoint.exists():
             tell(f"going on with the interrupted training in {folder.partial}")
         result = train_segmenter(
-            listed, settings, shape, labels=values, resample=resample, ignore_bad_voxels=ignore_bad_voxels,
-            checkpoint=folder.checkpoint, log=folder.partial / "log.csv", report=report,
+            listed, settings, shape, validation=watched, labels=values, resample=resample,
+            ignore_bad_voxels=ignore_bad_voxels, checkpoint=folder.checkpoint, log=folder.partial / "log.csv",
+            report=report,
         )  # fmt: skip
-        files = write_segmenter_training(folder, result, paths_of(subjects=subjects, config=config))
+        inputs = paths_of(subjects=subjects, validation=validation, config=config)
+        files = write_segmenter_training(folder, result, inputs)
     tell(f"held-out loss {result.history[0]['held_out']:.4g} at first, {result.best_loss:.4g} at best")
     tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}; next, for example")
     tell_command(f"shd segment predict {out / 'model.safetensors'} dwi.nii.gz --out predicted")

@@ -38,7 +38,11 @@ def segmentation_choices(
     network = dict(network) | ({"kind": kind} if kind else {})
     _check_names(stored, [field.name for field in fields(SegmentationSettings)] + [_NETWORK])
     _check_names(network, [field.name for field in fields(SegmentationConfig) if field.name != _CLASSES])
-    return made(SegmentationSettings, stored | dict(given)), made(SegmentationConfig, network)
+    try:
+        config = SegmentationConfig(**network)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"setting network: {network} cannot be ({error}); see SegmentationConfig") from error
+    return made(SegmentationSettings, stored | dict(given)), config
 
 
 def label_values(text: str | None) -> tuple[int, ...] | None:
@@ -61,6 +65,7 @@ def segmentation_fingerprint(
     settings: SegmentationSettings,
     config: SegmentationConfig,
     subjects: Sequence[Subject],
+    held_out: frozenset[int],
     labels: Sequence[int] | None,
     resample: bool,
 ) -> str:
@@ -70,4 +75,4 @@ def segmentation_fingerprint(
         (subject.name, [(what, str(path), path.stat().st_size) for what, path in sorted(subject.files().items())])
         for subject in subjects
     ]
-    return hashlib.sha256(repr((shaping, config, files, labels, resample)).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr((shaping, config, files, sorted(held_out), labels, resample)).encode()).hexdigest()[:12]

@@ -1,5 +1,7 @@
 """A trained segmentation applied to a scan: probabilities and labels on its grid."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -22,7 +24,9 @@ from shd.io.subjects import Subject, lists_subjects, read_subjects
 from shd.scans.q_table import q_signal
 from shd.scans.scan import Scan
 
-__all__ = ["labels_of", "predict_subject", "subjects_of", "write_prediction"]
+__all__ = [
+    "is_predicted", "labels_of", "predict_subject", "prediction_inputs", "subjects_of", "write_prediction",
+]  # fmt: skip
 
 
 def subjects_of(dwi: Path, out: Path, files: Mapping[str, Path | None]) -> list[tuple[Path, Subject]]:
@@ -38,6 +42,22 @@ def subjects_of(dwi: Path, out: Path, files: Mapping[str, Path | None]) -> list[
     if given:
         raise SettingsError(f"{', '.join(given)}: only for one scan; a list of subjects has columns for them")
     return [(out / subject.name, subject) for subject in read_subjects(dwi)]
+
+
+def is_predicted(folder: Path, inputs: Mapping[str, Any]) -> bool:
+    """Return whether a folder holds the finished prediction of these inputs by this version of shd."""
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.get("shd") == __version__ and record.get("inputs") == dict(inputs)
+
+
+def prediction_inputs(model: Path, subject: Subject, resample: bool) -> dict[str, Any]:
+    """Return what a prediction is made from, for run.json: paths, and what the weights are by a short name."""
+    weights = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
+    files = {name: str(path.absolute()) for name, path in subject.files().items() if name != "label"}
+    return {"model": str(model.absolute()), "weights": weights, **files, "resample": resample}
 
 
 def predict_subject(
@@ -86,8 +106,8 @@ def write_prediction(
     write_image(target / "mask.nii.gz", [scan.mask.astype(np.float32)], scan.shape, affine, {"Type": "Brain"})
     record = {
         "shd": __version__,
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "inputs": dict(inputs),
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "scan": {"name": scan.name, "shape": list(scan.shape), "mask_voxels": int(scan.mask.sum())},
         "labels": list(stored.labels),
         "voxels": {str(v): int((labels_of(chances, stored.labels) == v).sum()) for v in stored.labels[1:]},

@@ -55,6 +55,7 @@ def train_segmenter(
     settings: SegmentationSettings,
     config: SegmentationConfig,
     *,
+    validation: Sequence[Subject] = (),
     labels: Sequence[int] | None = None,
     resample: bool = False,
     ignore_bad_voxels: bool = False,
@@ -64,16 +65,17 @@ def train_segmenter(
 ) -> SegmentationTraining:
     """Return a network trained on the subjects' scans and label images.
 
-    config: of the network, but for its classes, which are as many as there are labels. labels: values to learn; by
-    default all that occur. resample: bring scans to the first one's directions. checkpoint: file from which an
+    config: of the network, but for its classes, which are as many as there are labels. validation: subjects to validate
+    on, in place of those that `settings.held_out` takes from the others. labels: values to learn; by default all that
+    occur. resample: bring scans to the first one's directions. checkpoint: file from which an
     interrupted training goes on, and into which it saves itself, its numbers beside it as JSON. log: CSV file with the
     history, written as it grows. Raises SettingsError for settings that cannot be, CheckpointError where `checkpoint`
     does not fit, ResourceError where memory is missing, and what `read_study` raises.
     """
     if not subjects:
         raise SettingsError("0 subjects; give at least 1 with a label image")
-    order = np.random.default_rng([settings.seed, _SPLIT]).permutation(len(subjects))
-    kept = frozenset(map(int, order[: held_out_count(settings.held_out, len(subjects))]))
+    kept = _held_out(subjects, validation, settings)
+    subjects = (*subjects, *validation)
     with TemporaryDirectory(prefix="shd-segment-", dir=log.parent if log else None) as folder:
         report(Progress("subjects", 0.0))
         study = read_study(
@@ -81,7 +83,7 @@ def train_segmenter(
             on_subject=lambda done: report(Progress("subjects", done)),
         )  # fmt: skip
         config = replace(config, classes=len(study.labels))
-        name = segmentation_fingerprint(settings, config, subjects, labels, resample)
+        name = segmentation_fingerprint(settings, config, subjects, kept, labels, resample)
         frequencies = label_frequencies(study.learned, len(study.labels))
         course = SegmentationCourse(lambda: network_for(config, study.table), settings, frequencies, name)
         _resume(course, checkpoint)
@@ -105,6 +107,22 @@ def train_segmenter(
         tuple(map(float, frequencies)),
         *(tuple(each.name for each in part) for part in (study.learned, study.held_out)),
     )
+
+
+def _held_out(
+    subjects: Sequence[Subject], validation: Sequence[Subject], settings: SegmentationSettings
+) -> frozenset[int]:
+    """Return the places of the subjects to validate on, those of `validation` being behind the others."""
+    if not validation:
+        order = np.random.default_rng([settings.seed, _SPLIT]).permutation(len(subjects))
+        return frozenset(map(int, order[: held_out_count(settings.held_out, len(subjects))]))
+    both = {subject.dwi for subject in subjects} & {subject.dwi for subject in validation}
+    if both:
+        raise SettingsError(
+            f"{len(both)} subjects are both learned from and validated on ({min(map(str, both))}); leave them out of "
+            "one list"
+        )
+    return frozenset(range(len(subjects), len(subjects) + len(validation)))
 
 
 def _resume(course: SegmentationCourse, checkpoint: Path | None) -> None:
