@@ -1,7 +1,7 @@
 """Which diffusion weightings a network for raw scans takes, along the image's own axes, and a scan brought to them."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
@@ -59,6 +59,7 @@ def q_table(scan: Scan) -> QTable:
     return QTable(np.concatenate([[0.0], table.bvalues[weighted]]), np.vstack([np.zeros(3), directions]))
 
 
+@runtime_checkable
 class Points(Protocol):
     """What a network for raw scans reads, box by box."""
 
