@@ -1,6 +1,7 @@
 """`shd segment train`: a network that labels voxels, from scans with label images."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -37,6 +38,29 @@ def train(
     force: bool = typer.Option(False, "--force", help="Replace results; forget an interrupted training."),
 ) -> None:
     """Train a network to label the voxels of raw scans that share one gradient table."""
+    if held_out is not None and validation is not None:
+        raise typer.BadParameter(f"--held-out {held_out:g} and --validation {validation}: give one of them")
+    lists = {"subjects": subjects, "validation": validation, "config": config}
+    given = {
+        "held_out": held_out, "minutes": minutes, "steps": steps, "patch": patch, "batch": batch, "loss": loss,
+        "foreground": foreground, "learning_rate": learning_rate, "noise": noise, "turn": turn or None,
+        "patience": patience, "checkpoint_seconds": checkpoint_seconds, "seed": seed, "device": device,
+    }  # fmt: skip
+    chosen = {name: value for name, value in given.items() if value is not None}
+    _train(out, lists, chosen, network, labels, resample, ignore_bad_voxels, threads, force)
+
+
+def _train(
+    out: Path,
+    lists: dict[str, Path | None],
+    given: dict[str, Any],
+    network: str | None,
+    labels: str | None,
+    resample: bool,
+    ignore_bad_voxels: bool,
+    threads: int | None,
+    force: bool,
+) -> None:
     import torch
 
     from shd.cli.progress_bar import shown_progress
@@ -46,28 +70,21 @@ def train(
     from shd.fitting.segment_training import train_segmenter
     from shd.io.subjects import read_subjects
 
-    if held_out is not None and validation is not None:
-        raise typer.BadParameter(f"--held-out {held_out:g} and --validation {validation}: give one of them")
-    given = {
-        "held_out": held_out, "minutes": minutes, "steps": steps, "patch": patch, "batch": batch, "loss": loss,
-        "foreground": foreground, "learning_rate": learning_rate, "noise": noise, "turn": turn or None,
-        "patience": patience, "checkpoint_seconds": checkpoint_seconds, "seed": seed, "device": usable_device(device),
-    }  # fmt: skip
-    settings, shape = segmentation_choices({n: v for n, v in given.items() if v is not None}, config, network)
+    given["device"] = usable_device(given.get("device"))
+    settings, shape = segmentation_choices(given, lists["config"], network)
+    values = label_values(labels)
+    subjects, watched = (read_subjects(path) if path else () for path in (lists["subjects"], lists["validation"]))
     if threads:
         torch.set_num_threads(threads)
-    values, listed = label_values(labels), read_subjects(subjects)
-    watched = read_subjects(validation) if validation else ()
     with output_folder(out, force) as folder, shown_progress() as report:
         if folder.checkpoint.exists():
             tell(f"going on with the interrupted training in {folder.partial}")
         result = train_segmenter(
-            listed, settings, shape, validation=watched, labels=values, resample=resample,
+            subjects, settings, shape, validation=watched, labels=values, resample=resample,
             ignore_bad_voxels=ignore_bad_voxels, checkpoint=folder.checkpoint, log=folder.partial / "log.csv",
             report=report,
         )  # fmt: skip
-        inputs = paths_of(subjects=subjects, validation=validation, config=config)
-        files = write_segmenter_training(folder, result, inputs)
+        files = write_segmenter_training(folder, result, paths_of(**lists))
     tell(f"held-out loss {result.history[0]['held_out']:.4g} at first, {result.best_loss:.4g} at best")
     tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}; next, for example")
     tell_command(f"shd segment predict {out / 'model.safetensors'} dwi.nii.gz --out predicted")
