@@ -82,9 +82,7 @@ def test_no_minutes_are_inference_and_more_are_a_fit_from_the_network(monkeypatc
 
 def test_end_to_end(answers, monkeypatch, tmp_path, capsys):
     phantom = crossing_phantom(70.0, shape=(6, 6, 3), protocol=SMALL)
-    monkeypatch.setattr(
-        adaptation, "read_subject", lambda image: Subject("small", phantom.scan, phantom.responses[:1])
-    )
+    monkeypatch.setattr(adaptation, "read_subject", lambda image: Subject("small", phantom.scan, phantom.responses[:1]))
     for start, degree in ((Start(NOTHING, 1.0), 6), (Start("estimate", 0.0), 4), (Start("estimate", 0.5), 6)):
         answers[start] = lambda scan, responses, degree=degree: constrained_deconvolution(
             scan, response=responses[0], degree=degree

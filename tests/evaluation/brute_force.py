@@ -76,9 +76,7 @@ def scores(
             for n, amplitude in enumerate(found_amplitudes[voxel])
             if amplitude > 0 and amplitude >= relative_threshold * top
         ]
-        fibres = [
-            d for d, w in merged(true_directions[voxel], true_fractions[voxel]) if w >= minimum_fraction
-        ]
+        fibres = [d for d, w in merged(true_directions[voxel], true_fractions[voxel]) if w >= minimum_fraction]
         tally_voxel(tally, peaks, fibres)
     precision, recall = tally.matched / tally.found, tally.matched / tally.true
     return {

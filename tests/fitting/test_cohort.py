@@ -350,7 +350,7 @@ def test_a_killed_worker_leaves_every_subject_done_exactly_once(place, tmp_path,
         daemon=True,
         target=lambda: outcomes.extend(
             infer_cohort(subjects_of(place), out, choices_of(place), scheduler=str(file), retries=2)
-        )
+        ),
     )
     run.start()
     (held,) = waited_for(lambda: list(watched.glob("held-*")))

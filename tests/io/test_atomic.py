@@ -27,8 +27,9 @@ def test_an_error_leaves_the_older_file_and_no_other(tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(OutputError, match=r"no/a\.txt: cannot write in .*no \(No such file"), whole_file(
-        tmp_path / "no" / "a.txt"
+    with (
+        pytest.raises(OutputError, match=r"no/a\.txt: cannot write in .*no \(No such file"),
+        whole_file(tmp_path / "no" / "a.txt"),
     ):
         pass
 

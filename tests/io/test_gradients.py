@@ -37,9 +37,7 @@ def test_fsl_files_mean_what_mrtrix_reads(tmp_path, name):
     np.savetxt(tmp_path / "bval", BVALUES[None])
     np.savetxt(tmp_path / "bvec", DIRECTIONS.T)
     pair = [str(tmp_path / "bvec"), str(tmp_path / "bval")]
-    subprocess.run(
-        ["mrinfo", str(image), "-fslgrad", *pair, "-export_grad_mrtrix", str(grad), "-quiet"], check=True
-    )
+    subprocess.run(["mrinfo", str(image), "-fslgrad", *pair, "-export_grad_mrtrix", str(grad), "-quiet"], check=True)
     values, vectors = read_fsl(tmp_path / "bval", tmp_path / "bvec", AFFINES[name])
     expected_values, expected = read_mrtrix(grad)
     np.testing.assert_allclose(vectors[1:], expected[1:], atol=2e-6)

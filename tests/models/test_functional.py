@@ -120,9 +120,7 @@ def test_gradients(engine, size, channels_in, channels_out):
     require(engine)
     x = random(6, 1, 2, 2, 3, channels_in).requires_grad_()
     weight = random(3, len(distance_classes(size)), channels_in, channels_out, seed=1).requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda a, w: spatio_spherical_convolution(a, level(1), w, engine), (x, weight)
-    )
+    assert torch.autograd.gradcheck(lambda a, w: spatio_spherical_convolution(a, level(1), w, engine), (x, weight))
     voxelwise = weight[:, 0].detach().requires_grad_()
     assert torch.autograd.gradcheck(lambda a, w: chebyshev_convolution(a, level(1), w, engine), (x, voxelwise))
 

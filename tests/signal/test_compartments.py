@@ -21,9 +21,7 @@ def test_zeppelin_equals_dipys_axially_symmetric_tensor():
 
 def test_stick_is_a_zeppelin_that_does_not_diffuse_across():
     bvalues, cosines = np.full(9, 2500.0), np.linspace(-1, 1, 9)
-    np.testing.assert_allclose(
-        stick(bvalues, cosines, 1.7e-3), zeppelin(bvalues, cosines, 1.7e-3, 0.0), rtol=1e-12
-    )
+    np.testing.assert_allclose(stick(bvalues, cosines, 1.7e-3), zeppelin(bvalues, cosines, 1.7e-3, 0.0), rtol=1e-12)
 
 
 def test_ball_is_a_zeppelin_of_equal_diffusivities():

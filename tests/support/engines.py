@@ -10,7 +10,6 @@ NAMES = ("reference", "torch", "compiled")
 engines = pytest.mark.parametrize("engine", NAMES)
 
 
-
 def takes(engine: str, size: int) -> bool:
     """Return whether `engine` takes kernels of `size` voxels a side."""
     return engine != "compiled" or len(distance_classes(size)) in RADII

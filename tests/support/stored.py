@@ -52,6 +52,4 @@ def run_program(capsys: pytest.CaptureFixture[str], *arguments: object) -> Ran:
 
 def everything_in(folder: Path) -> dict[str, bytes]:
     """Return every file and folder below, with contents."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}

@@ -29,6 +29,18 @@ class VoxelSymmetry:
 
         return act
 
+    @property
+    def matrix(self) -> np.ndarray:
+        """R such that the image f becomes f(R⁻¹v): v counted in voxels from the centre of the grid."""
+        matrix = np.eye(3)[list(self.order)]
+        matrix[list(self.flips)] *= -1
+        return matrix
+
+    @property
+    def turns(self) -> bool:
+        """Whether this is a rotation; if not, it reflects."""
+        return bool(np.linalg.det(self.matrix) > 0)
+
 
 def voxel_symmetries(identity: bool = False) -> list[VoxelSymmetry]:
     every = [

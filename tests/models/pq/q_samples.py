@@ -11,7 +11,13 @@ def shell(count, unweighted=0, seed=0, length=1.0):
     return torch.cat([torch.zeros(unweighted, 3, dtype=torch.float64), directions])
 
 
-def cube():
-    """Return b=0 and the six directions of the axes, as the published example has them."""
+def cube(corners=0.6):
+    """Return b=0, the directions of the axes and those of the corners: the symmetries of the cube permute them."""
     axes = torch.eye(3, dtype=torch.float64)
-    return torch.cat([torch.zeros(1, 3, dtype=torch.float64), axes, -axes])
+    sides = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    return torch.cat([0.0 * axes[:1], axes, -axes, corners * torch.cartesian_prod(sides, sides, sides) / 3**0.5])
+
+
+def axes():
+    """Return b=0 and the six directions of the axes, as the published example has them."""
+    return cube()[:7]
