@@ -26,7 +26,8 @@ def quick(monkeypatch):
 
 
 def test_a_study_end_to_end_is_not_made_twice(quick, tmp_path, capsys):
-    options = ["--methods", "equivariant,cnn", "--counts", "1,2", "--seeds", "1", "--steps", "2", "--out", str(tmp_path)]
+    words = "--methods equivariant,cnn --counts 1,2 --seeds 1 --steps 2 --out"
+    options = [*words.split(), str(tmp_path)]
     segmentation.main([*options, "--stop-after", "0"])
     assert "stopped" in capsys.readouterr().out and not list(tmp_path.glob("cells/*"))
     segmentation.main(options)

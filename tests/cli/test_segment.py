@@ -12,7 +12,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from dipy.data import get_fnames
 
+import shd
+from shd.errors import ShdWarning
 from shd.evaluation.segmentation_scores import voxel_scores
 from shd.io.checkpoints import read_state, write_model
 from shd.io.scans import read_scan
@@ -213,10 +216,6 @@ def test_a_killed_training_goes_on_to_the_same_network(capsys, place, options, t
 
 def test_white_matter_of_the_human_scan_in_dipy(capsys, tmp_path):
     """Labels from the tissue amounts of a network in the package, learned from the raw signal of one half."""
-    import shd
-    from dipy.data import get_fnames
-    from shd.errors import ShdWarning
-
     image, bval, bvec = get_fnames(name="small_64D")
     with pytest.warns(ShdWarning):
         scan = shd.read_scan(image, bval, bvec)
@@ -322,9 +321,7 @@ def test_settings_that_cannot_be_are_one_error(capsys, options, tmp_path, argume
 @pytest.mark.parametrize("content", [{"steps": 2, "colour": 1}, {"network": {"classes": 3}}, {"network": [1]}, [1]])
 def test_a_configuration_that_cannot_be_is_one_error(capsys, options, tmp_path, content):
     (tmp_path / "c.json").write_text(json.dumps(content))
-    ran = run_program(
-        capsys, "segment", "train", options[0], "--config", tmp_path / "c.json", "--out", tmp_path / "n"
-    )
+    ran = run_program(capsys, "segment", "train", options[0], "--config", tmp_path / "c.json", "--out", tmp_path / "n")
     assert ran.code == 2 and "Traceback" not in ran.err and ran.err.startswith("error: ")
 
 

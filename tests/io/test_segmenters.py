@@ -58,5 +58,5 @@ def test_weights_of_another_configuration_are_refused(tmp_path):
     stored = segmenter("cnn")
     wrong = StoredSegmenter(segmenter("equivariant").network, stored.config, TABLE, (0, 4), (0.375,))
     write_segmenter(tmp_path / "m.safetensors", wrong)
-    with pytest.raises(CheckpointError, match="does not fit shd .*train again"):
+    with pytest.raises(CheckpointError, match=r"does not fit shd .*train again"):
         read_segmenter(tmp_path / "m.safetensors")

@@ -128,7 +128,7 @@ def test_outside_of_lesions_the_scan_is_as_without_and_so_is_the_mask(ill, healt
     np.testing.assert_array_equal(ill.noise_free[away], healthy.noise_free[away])
     np.testing.assert_array_equal(ill.scan.mask, healthy.scan.mask)
     assert healthy.lesion_fractions is None and healthy.lesions == ()
-    assert len(ill.lesions) == 5 and 0 <= ill.lesion_fractions.min() and ill.lesion_fractions.max() <= 1 + 1e-9
+    assert len(ill.lesions) == 5 and ill.lesion_fractions.min() >= 0 and ill.lesion_fractions.max() <= 1 + 1e-9
 
 
 def test_the_seed_decides_lesions_and_noise():
