@@ -1,6 +1,6 @@
 """Lesions in simulated scans, found by an equivariant network and by plain 3-D CNNs, with fewer and fewer scans.
 
-    python -m benchmarks segmentation [--methods equivariant,cnn] [--counts 4,8,16] [--seeds 3] [--steps 150]
+    python -m benchmarks segmentation [--methods equivariant,cnn] [--counts 4,8,16] [--seeds 3] [--steps 200]
                                       [--stop-after MINUTES] [--out DIR]
 
 Every network learns from the same scans of heads at random orientations, and once more from upright ones alone, and is
@@ -95,7 +95,7 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--methods", default=",".join(METHODS), help="with commas between")
     parser.add_argument("--counts", default="4,8,16", help=f"scans to learn from, with commas between, to {TRAINED}")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=150, help="of the equivariant network")
+    parser.add_argument("--steps", type=int, default=200, help="of the equivariant network")
     parser.add_argument("--stop-after", type=float, default=float("inf"), help="minutes")
     parser.add_argument("--out", type=Path, default=Path("segmentation"))
     arguments = parser.parse_args(words)

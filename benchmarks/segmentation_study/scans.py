@@ -15,7 +15,7 @@ from shd.simulation.protocols import Protocol
 __all__ = ["ORIENTATIONS", "TESTED", "TRAINED", "VALIDATED", "Scans"]
 
 ORIENTATIONS = ("rotated", "upright")
-TRAINED, VALIDATED, TESTED = 16, 4, 10
+TRAINED, VALIDATED, TESTED = 16, 4, 8
 """Scans of each seed to learn from and to validate on, and of all seeds to test on."""
 
 PROTOCOL = Protocol("twelve", 1, ((1000.0, 12),))

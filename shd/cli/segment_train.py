@@ -85,6 +85,8 @@ def _train(
             report=report,
         )  # fmt: skip
         files = write_segmenter_training(folder, result, paths_of(**lists))
-    tell(f"held-out loss {result.history[0]['held_out']:.4g} at first, {result.best_loss:.4g} at best")
+    for name, title in (("held_out_average_precision", "average precision"), ("held_out", "loss")):
+        if name in result.best:
+            tell(f"held-out {title} {result.history[0][name]:.4g} at first, {result.best[name]:.4g} at best")
     tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}; next, for example")
     tell_command(f"shd segment predict {out / 'model.safetensors'} dwi.nii.gz --out predicted")

@@ -45,7 +45,7 @@ def write_segmenter_training(
         "thresholds": list(stored.thresholds),
         "subjects": {"learned": list(result.learned), "held_out": list(result.held_out)},
         "steps": result.steps,
-        "held_out_loss": {"first": result.history[0]["held_out"], "best": result.best_loss},
+        "validation": {"first": result.history[0], "best": result.best},
         "seconds": result.history[-1]["seconds"],
         "versions": versions(),
     }

@@ -36,14 +36,14 @@ _SPLIT, _VALIDATION = 3, 1 << 40  # of seeds: apart from each other, and beyond 
 class SegmentationTraining:
     """What a training gave: the averaged weights of the best validation with their labels and thresholds.
 
-    history: a row a validation. frequencies: share of each label in the masks learned from. held_out: subjects not
-    learned from.
+    history: a row a validation; best: its row of those weights. frequencies: share of each label in the masks learned
+    from. held_out: subjects not learned from.
     """
 
     stored: StoredSegmenter
     settings: SegmentationSettings
     history: list[dict[str, int | float]]
-    best_loss: float
+    best: dict[str, int | float]
     steps: int
     frequencies: tuple[float, ...]
     learned: tuple[str, ...]
@@ -102,7 +102,7 @@ def train_segmenter(
         StoredSegmenter(network, config, study.table, study.labels, thresholds),
         settings,
         course.history,
-        course.best_loss,
+        course.best_row(),
         course.steps_done,
         tuple(map(float, frequencies)),
         *(tuple(each.name for each in part) for part in (study.learned, study.held_out)),

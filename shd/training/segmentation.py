@@ -26,7 +26,8 @@ class SegmentationCourse:
     """What happens around the steps of a training.
 
     make: gives a network. frequencies: share of each label among the voxels learned from. fingerprint: of everything
-    that shapes the result. history: a row a validation; best: the averaged weights of the lowest held-out loss.
+    that shapes the result. history: a row a validation; best: the averaged weights of the highest held-out average
+    precision (the mean over labels; where held-out boxes have none, of the lowest loss).
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class SegmentationCourse:
         self.label_weights = torch.tensor(weights / weights.sum(), dtype=torch.float32, device=self.device)
         self.seconds = 0.0
         self.best = {name: value.clone() for name, value in self.optimisation.average.state_dict().items()}
-        self.best_loss, self.without_better = float("inf"), 0
+        self.best_score, self.without_better = float("-inf"), 0
         self.history: list[dict[str, int | float]] = []
         self._sums = torch.zeros(len(_TERMS), dtype=torch.float64)
         self._since = 0
@@ -114,12 +115,16 @@ class SegmentationCourse:
         if precisions:
             row["held_out_average_precision"] = float(np.mean(precisions))
         self.history.append(row)
-        if row["held_out"] < self.best_loss:
-            self.best_loss, self.without_better = row["held_out"], 0
+        if _score(row) > self.best_score:
+            self.best_score, self.without_better = _score(row), 0
             for name, value in self.optimisation.average.state_dict().items():
                 self.best[name].copy_(value)
         elif self.steps_done:
             self.without_better += 1
+
+    def best_row(self) -> dict[str, int | float]:
+        """Return the history's row of the best weights."""
+        return max(self.history, key=_score)
 
     def best_network(self) -> nn.Module:
         """Return the network of the best weights, ready for inference; its training has ended."""
@@ -137,7 +142,7 @@ class SegmentationCourse:
             "steps_done": self.steps_done,
             "since": self._since,
             "seconds": self.seconds,
-            "best_loss": self.best_loss,
+            "best_score": self.best_score,
             "without_better": self.without_better,
             "history": self.history,
         }
@@ -159,8 +164,13 @@ class SegmentationCourse:
             value.copy_(tensors[f"best.{name}"])
         self._sums.copy_(tensors["sums"])
         self._since, self.seconds = numbers["since"], numbers["seconds"]
-        self.best_loss, self.without_better = numbers["best_loss"], numbers["without_better"]
+        self.best_score, self.without_better = numbers["best_score"], numbers["without_better"]
         self.history = numbers["history"]
+
+
+def _score(row: dict[str, int | float]) -> float:
+    """Return how good the weights of a validation are: the higher the better."""
+    return row.get("held_out_average_precision", -row["held_out"])
 
 
 def _precisions(chances: Float[np.ndarray, "voxel label"], labels: Int[np.ndarray, " voxel"]) -> list[float]:

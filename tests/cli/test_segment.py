@@ -83,7 +83,8 @@ def test_training_writes_its_files_and_learns(trained):
     record, stored = json.loads((trained / "run.json").read_text()), read_segmenter(trained / "model.safetensors")
     assert record["labels"] == [0, 1] == list(stored.labels) and stored.config.classes == 2
     assert len(record["subjects"]["held_out"]) == 1 and len(record["subjects"]["learned"]) == 3
-    assert record["held_out_loss"]["best"] == pytest.approx(min(float(row["held_out"]) for row in rows))
+    precisions = [float(row["held_out_average_precision"]) for row in rows]
+    assert record["validation"]["best"]["held_out_average_precision"] == pytest.approx(max(precisions))
     assert 0 < stored.thresholds[0] < 1 and sum(record["frequencies"]) == pytest.approx(1)
 
 
