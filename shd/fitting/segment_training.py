@@ -67,10 +67,10 @@ def train_segmenter(
 
     config: of the network, but for its classes, which are as many as there are labels. validation: subjects to validate
     on, in place of those that `settings.held_out` takes from the others. labels: values to learn; by default all that
-    occur. resample: bring scans to the first one's directions. checkpoint: file from which an
-    interrupted training goes on, and into which it saves itself, its numbers beside it as JSON. log: CSV file with the
-    history, written as it grows. Raises SettingsError for settings that cannot be, CheckpointError where `checkpoint`
-    does not fit, ResourceError where memory is missing, and what `read_study` raises.
+    occur. resample: bring scans to the first one's directions. checkpoint: file from which an interrupted training goes
+    on, and into which it saves itself, its numbers beside it as JSON. log: CSV file with the history, written as it
+    grows; signals are kept beside it meanwhile. Raises SettingsError for settings that cannot be, CheckpointError where
+    `checkpoint` does not fit, ResourceError where memory is missing, and what `read_study` raises.
     """
     if not subjects:
         raise SettingsError("0 subjects; give at least 1 with a label image")
