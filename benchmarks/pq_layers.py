@@ -1,11 +1,12 @@
 """Layers over p-q-space beside a plain 3-D convolution of equal width: time, memory, error.
 
-    python -m benchmarks.pq_layers [--samples 20] [--voxels 12] [--kernel 3] [--threads 2]
+    python -m benchmarks.pq_layers [--samples 21] [--voxels 12] [--kernel 3] [--threads 2]
 
 The plain convolution has as many channels as the layer has numbers a voxel: q-space samples times components. Each
-kernel is built anew in every call, as in a training step. Layers whose kernel is in two factors appear twice: folded
-into one convolution, and applied factor by factor; the layer itself takes the one with fewer multiplications, which
-are given in thousands a voxel. The error is against the same in double precision.
+kernel is built anew in every call, as in a training step. Layers whose kernel is in two factors appear three times:
+folded into one convolution, applied factor by factor, and as the layer itself does by its plan (docs/pq.md), with the
+multiplications of each in thousands a voxel. The samples are one of b=0 and the others of one shell. The error is
+against the same in double precision.
 """
 
 import sys
@@ -18,24 +19,20 @@ from torch import Tensor, nn
 from benchmarks.harness import tables
 from benchmarks.harness.cases import Case, Work
 from benchmarks.harness.entry import option_parser, prepare, show, store
-from shd.models.pq.contraction import (
-    factored_convolution,
-    factored_multiplications,
-    folded_convolution,
-    folded_multiplications,
-)
+from shd.models.pq.contraction import factored_convolution, folded_convolution
 from shd.models.pq.convolution import PQConvolution
 from shd.models.pq.fields import FieldType
 from shd.models.pq.gate import Gate
+from shd.models.pq.plan import Block, Sizes, factored_multiplications, folded_multiplications
 
 PASSES = {"forward": False, "forward and backward": True}
-BASES = (("tp", "same_q"), ("tp",), ("pq_diff",), ("p", "q"), ("p",))
+SEPARABLE = (("tp", "same_q"), ("p", "q"), ("p",))
 CHANNELS_IN, CHANNELS_OUT = FieldType((7, 4)), Gate(FieldType((10, 5))).type_in
 
 
 @dataclass(frozen=True)
 class Problem:
-    """q-space samples on one shell, voxels a side of the image and of the kernel."""
+    """q-space samples, voxels a side of the image and of the kernel."""
 
     samples: int
     voxels: int
@@ -43,9 +40,11 @@ class Problem:
 
     @property
     def q(self) -> Tensor:
-        """Random directions."""
+        """b=0 and random directions."""
         directions = torch.randn(self.samples, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        return directions / directions.norm(dim=1, keepdim=True)
+        directions /= directions.norm(dim=1, keepdim=True)
+        directions[0] = 0.0
+        return directions
 
     def field(self, components: int) -> Tensor:
         """Return a random field."""
@@ -65,22 +64,21 @@ def plain_case(problem: Problem, backward: bool) -> Case:
     return Case("plain convolution", build)
 
 
-def layer_case(problem: Problem, angular: Sequence[str], factored: bool, backward: bool) -> Case:
+def layer_case(problem: Problem, angular: Sequence[str], way: str, backward: bool) -> Case:
     """Return the row of a layer, by one of the ways to apply its kernel."""
 
     def build() -> Work:
         torch.manual_seed(0)
         layer = PQConvolution(CHANNELS_IN, CHANNELS_OUT, problem.kernel, problem.q, problem.q, angular=angular)
+        padding = problem.kernel // 2
+        ways = {
+            "folded": lambda x: folded_convolution(x, layer.dense_kernel(), 1, padding),
+            "factored": lambda x: factored_convolution(x, layer.factors(), 1, padding),
+            "as planned": layer,
+        }
+        return _work(layer, ways[way], problem.field(CHANNELS_IN.dimension), backward)
 
-        def apply(x: Tensor) -> Tensor:
-            padding = problem.kernel // 2
-            if factored:
-                return factored_convolution(x, layer.factors(), 1, padding)
-            return folded_convolution(x, layer.dense_kernel(), 1, padding)
-
-        return _work(layer, apply, problem.field(CHANNELS_IN.dimension), backward)
-
-    return Case(f"{' + '.join(angular)}, {'factored' if factored else 'folded'}", build)
+    return Case(f"{' + '.join(angular)}, {way}", build)
 
 
 def _work(layer: nn.Module, apply: Callable[[Tensor], Tensor], x: Tensor, backward: bool) -> Work:
@@ -105,21 +103,30 @@ def _work(layer: nn.Module, apply: Callable[[Tensor], Tensor], x: Tensor, backwa
 
 def multiplications(problem: Problem) -> str:
     """Return how many thousand multiplications a voxel each way needs, as a table."""
-    rows = ["| bases | functions of q | folded | factored |", "|---|---|---|---|"]
-    for angular in BASES:
-        if angular == ("pq_diff",):
-            continue
+    rows = ["| bases | functions of q, their harmonics | folded | factored | as planned |", "|---|---|---|---|---|"]
+    for angular in SEPARABLE:
         layer = PQConvolution(CHANNELS_IN, CHANNELS_OUT, problem.kernel, problem.q, problem.q, angular=angular)
-        factors = layer.factors()
-        counts = (f"{count(factors) / 1000:.0f}" for count in (folded_multiplications, factored_multiplications))
-        rows.append(f"| {' + '.join(angular)} | {len(factors.q)} | {' | '.join(counts)} |")
+        every = list(range(problem.samples))
+        counts = [
+            sum(_count(block, layer.sizes) for block in blocks)
+            for blocks in ([Block(every, every, False, False)], [Block(every, every, False, True)], layer.blocks)
+        ]
+        functions = f"{layer.sizes.functions}, {layer.sizes.harmonics}"
+        rows.append(f"| {' + '.join(angular)} | {functions} | {' | '.join(f'{c / 1000:.0f}' for c in counts)} |")
     return "\n".join(rows)
+
+
+def _count(block: Block, sizes: Sizes) -> int:
+    out, into = len(block.out), len(block.into)
+    if not block.factored:
+        return folded_multiplications(out, into, sizes)
+    return factored_multiplications(out, into, sizes.harmonics if block.one_length else sizes.functions, sizes)
 
 
 def main(options: Sequence[str] = ()) -> None:
     """Print the counts, then one table for the forward pass and one with the backward pass."""
     parser = option_parser(__doc__)
-    parser.add_argument("--samples", type=int, default=20, help="of q-space")
+    parser.add_argument("--samples", type=int, default=21, help="of q-space, b=0 included")
     parser.add_argument("--voxels", type=int, default=12, help="along each side of the image")
     parser.add_argument("--kernel", type=int, default=3, help="voxels along each side of the kernel")
     arguments = parser.parse_args(options)
@@ -131,10 +138,9 @@ def main(options: Sequence[str] = ()) -> None:
     print(f"thousand multiplications a voxel, {sizes}\n\n{multiplications(problem)}")
     results = {}
     for passes, backward in PASSES.items():
-        cases = [plain_case(problem, backward)]
-        for angular in BASES:
-            ways = (False,) if angular == ("pq_diff",) else (False, True)
-            cases += [layer_case(problem, angular, factored, backward) for factored in ways]
+        cases = [plain_case(problem, backward), layer_case(problem, ("pq_diff",), "folded", backward)]
+        for angular in SEPARABLE:
+            cases += [layer_case(problem, angular, way, backward) for way in ("folded", "factored", "as planned")]
         title = f"Layers over p-q-space, {passes}: {sizes}, {arguments.threads} threads"
         results[title] = show(title, cases, (tables.ERROR, tables.MEMORY), rival="plain convolution")
     store(arguments, results)

@@ -1,8 +1,8 @@
-"""The two ways to apply a separable kernel, and how many multiplications each needs.
+"""The two ways to apply a separable kernel.
 
 Folded: the factors are joined, q-samples and components become the channels of one 3-D convolution. Factored: one 3-D
 convolution of every q-sample by the p-factor, whose outputs for the functions of q are then summed over q-samples by
-the q-factor. Both are held to loops over samples, orders and taps in `tests/models/pq`.
+the q-factor. Both are held to loops over samples, orders and taps in `tests/models/pq`; `plan` says which is taken.
 """
 
 import torch
@@ -12,16 +12,10 @@ from torch.nn import functional
 
 from shd.models.pq.separable_kernel import KernelFactors
 
-__all__ = [
-    "factored_convolution", "factored_multiplications", "factoring_pays", "folded_convolution",
-    "folded_multiplications", "joined",
-]  # fmt: skip
+__all__ = ["factored_convolution", "folded_convolution", "joined"]
 
 MOST_BETWEEN = 2**26
 """Numbers between the two steps of the factored convolution at a time: 256 MiB in single precision."""
-
-# Both ways do as many multiplications a second, but what lies between the steps is written and read again.
-_FEWER = 1.5
 
 
 def joined(factors: KernelFactors) -> Float[Tensor, "q_out out q_in in tap"]:
@@ -61,22 +55,6 @@ def factored_convolution(
         del y
     assert isinstance(total, Tensor)
     return total.reshape(len(x), samples_out, factors.p.shape[1], *grid)
-
-
-def folded_multiplications(factors: KernelFactors) -> int:
-    """Return the multiplications of the folded convolution for a voxel."""
-    samples = factors.q.shape[1] * factors.q.shape[2]
-    return samples * factors.p[0].numel()
-
-
-def factored_multiplications(factors: KernelFactors) -> int:
-    """Return the multiplications of the factored convolution for a voxel."""
-    return factors.q.shape[2] * factors.p.numel() + factors.q.numel() * factors.p.shape[1]
-
-
-def factoring_pays(factors: KernelFactors) -> bool:
-    """Return whether the factored convolution is the one to take: its multiplications are clearly fewer."""
-    return _FEWER * factored_multiplications(factors) < folded_multiplications(factors)
 
 
 def _cube(weight: Float[Tensor, "out in tap"]) -> Float[Tensor, "out in x y z"]:

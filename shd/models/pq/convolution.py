@@ -7,14 +7,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from shd.errors import SettingsError
-from shd.models.pq.contraction import factored_convolution, factoring_pays, folded_convolution, joined
+from shd.models.pq.contraction import factored_convolution, folded_convolution, joined
 from shd.models.pq.coupling import ANGULAR_BASES
 from shd.models.pq.difference_kernel import DifferenceKernel
 from shd.models.pq.fields import FieldType
 from shd.models.pq.geometry import Geometry
 from shd.models.pq.kernel import FilterKernel, Filters
-from shd.models.pq.q_space import checked_q
-from shd.models.pq.separable_kernel import KernelFactors, SeparableKernel
+from shd.models.pq.plan import Sizes, plan
+from shd.models.pq.q_space import checked_q, shell_lengths
+from shd.models.pq.separable_kernel import KernelFactors, SeparableKernel, summed
 
 __all__ = ["PQConvolution", "PQLinear"]
 
@@ -58,6 +59,13 @@ class PQLinear(nn.Module):
         kernels = [kernel for kernel in every if kernel.paths]
         self.separable = nn.ModuleList(kernel for kernel in kernels if isinstance(kernel, SeparableKernel))
         self.differences = nn.ModuleList(kernel for kernel in kernels if isinstance(kernel, DifferenceKernel))
+        counts = [
+            (kernel.harmonic_count, kernel.q_radial_count) for kernel in kernels if isinstance(kernel, SeparableKernel)
+        ]
+        self.sizes = Sizes(
+            self.type_out.dimension, self.type_in.dimension, kernel_size**3,
+            sum(harmonics for harmonics, _ in counts), sum(harmonics * radii for harmonics, radii in counts),
+        )  # fmt: skip
         self._start(kernels, angular)
         self.bias = nn.Parameter(torch.zeros(self.type_out.scalars)) if bias and self.type_out.scalars else None
 
@@ -79,8 +87,7 @@ class PQLinear(nn.Module):
 
     def factors(self) -> KernelFactors:
         """Return the two factors of the summed separable kernels."""
-        each = [kernel() for kernel in self.separable]
-        return KernelFactors(torch.cat([k.q for k in each]), torch.cat([k.p for k in each]))
+        return summed([kernel() for kernel in self.separable])
 
     def dense_kernel(self) -> Float[Tensor, "q_out out q_in in tap"]:
         """Return the whole kernel, for every pair of samples."""
@@ -145,12 +152,28 @@ class PQConvolution(PQLinear):
             angular=angular, radial=radial, reflections=reflections, bias=bias,
         )  # fmt: skip
         self.stride, self.padding = stride, kernel_size // 2 if padding is None else padding
+        self.blocks = plan(shell_lengths(self.geometry.q_out), shell_lengths(self.geometry.q_in), self.sizes)
 
     def forward(self, x: Float[Tensor, "batch q_in in x y z"]) -> Float[Tensor, "batch q_out out x2 y2 z2"]:
         """Return the convolved field."""
         x = self.checked(x)
-        if not len(self.differences):
-            factors = self.factors()
-            if factoring_pays(factors):
-                return self.with_bias(factored_convolution(x, factors, self.stride, self.padding))
-        return self.with_bias(folded_convolution(x, self.dense_kernel(), self.stride, self.padding))
+        if len(self.differences):
+            return self.with_bias(folded_convolution(x, self.dense_kernel(), self.stride, self.padding))
+        kernels = [kernel() for kernel in self.separable]
+        rows: dict[int, Tensor] = {}
+        for block in self.blocks:
+            factors, here = summed(kernels, block), x if len(block.into) == x.shape[1] else x[:, block.into]
+            if block.factored:
+                y = factored_convolution(here, factors, self.stride, self.padding)
+            else:
+                y = folded_convolution(here, joined(factors), self.stride, self.padding)
+            rows[block.out[0]] = rows[block.out[0]] + y if block.out[0] in rows else y
+        return self.with_bias(self._in_order(list(rows.values())))
+
+    def _in_order(self, rows: list[Tensor]) -> Tensor:
+        """Return the samples of all blocks in the order of `q_out`."""
+        if len(rows) == 1:
+            return rows[0]
+        places = list(dict.fromkeys(place for block in self.blocks for place in block.out))
+        y = torch.cat(rows, dim=1)
+        return y if places == sorted(places) else y[:, torch.tensor(places).argsort().tolist()]

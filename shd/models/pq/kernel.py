@@ -10,7 +10,7 @@ from shd.models.pq.constants import Constants
 from shd.models.pq.coupling import Path, coupling_tensor, paths
 from shd.models.pq.fields import FieldType
 from shd.models.pq.geometry import Geometry
-from shd.models.pq.q_space import length_count
+from shd.models.pq.q_space import length_count, shell_lengths
 from shd.models.pq.radial import radial_basis
 
 __all__ = ["FilterKernel", "Filters"]
@@ -42,9 +42,10 @@ class FilterKernel(nn.Module):
         self.type_in, self.type_out = type_in, type_out
         in_p, in_q = filters.angular != "q", filters.angular in ("tp", "q", "pq_diff")
         self.p_radial = radial_basis(filters.radial, (geometry.size + 1) // 2 if in_p else 1, 1.0)
+        lengths_out, lengths_in = shell_lengths(geometry.q_out), shell_lengths(geometry.q_in)
         self.q_out_radial, self.q_in_radial = (
-            radial_basis(filters.radial, length_count(q) if in_q else 1, float(q.norm(dim=-1).max()))
-            for q in (geometry.q_out, geometry.q_in)
+            radial_basis(filters.radial, length_count(lengths) if in_q else 1, float(lengths.max()))
+            for lengths in (lengths_out, lengths_in)
         )
         p, q = self.angular_functions(filters.angular, geometry, type_in.highest_order + type_out.highest_order + 1)
         alive_p, alive_q = _alive(p), _alive(q)
@@ -59,10 +60,10 @@ class FilterKernel(nn.Module):
         self.constants = Constants(
             p=p[_components(orders_p)], q=q[_components(orders_q)],
             p_lengths=geometry.p_offsets().norm(dim=-1),
-            q_out_lengths=geometry.q_out.norm(dim=-1), q_in_lengths=geometry.q_in.norm(dim=-1),
+            q_out_lengths=lengths_out, q_in_lengths=lengths_in,
             **{_name(*pair): _couplings(pair, self.paths[pair], orders_p, orders_q) for pair in self.paths},
         )  # fmt: skip
-        radii = self.q_out_radial.count * self.q_in_radial.count, self.p_radial.count
+        radii = self.q_radial_count, self.p_radial.count
         self.weights = nn.ParameterDict({
             _name(out, into): nn.Parameter(torch.randn(*radii, len(found), type_out.count(out), type_in.count(into)))
             for (out, into), found in self.paths.items()
@@ -104,6 +105,11 @@ class FilterKernel(nn.Module):
     def _extent(self, out: int, into: int) -> tuple[int, int]:
         """Return how many components the two orders' channels have."""
         return self.type_out.count(out) * (2 * out + 1), self.type_in.count(into) * (2 * into + 1)
+
+    @property
+    def q_radial_count(self) -> int:
+        """Products of a radial function of |q_out| and one of |q_in|."""
+        return self.q_out_radial.count * self.q_in_radial.count
 
     @property
     def _like(self) -> Tensor:

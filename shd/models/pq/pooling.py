@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from shd.models.pq.constants import Constants
 from shd.models.pq.fields import FieldType
-from shd.models.pq.q_space import checked_q, length_count, unweighted
+from shd.models.pq.q_space import checked_q, length_count, shell_lengths, unweighted
 from shd.models.pq.radial import radial_basis
 
 __all__ = ["QLengthPool", "QMean", "UnweightedMean"]
@@ -22,9 +22,9 @@ class QLengthPool(nn.Module):
     def __init__(self, channels: FieldType, q: Float[Tensor, "q 3"], radial: str = "gaussian") -> None:
         super().__init__()
         self.type_in = self.type_out = channels
-        q = checked_q(q)
-        self.radial = radial_basis(radial, length_count(q), float(q.norm(dim=-1).max()))
-        self.constants = Constants(lengths=q.norm(dim=-1))
+        lengths = shell_lengths(checked_q(q))
+        self.radial = radial_basis(radial, length_count(lengths), float(lengths.max()))
+        self.constants = Constants(lengths=lengths)
         self.weight = nn.Parameter(torch.zeros(channels.scalars + channels.tensors, self.radial.count))
 
     def forward(self, x: Float[Tensor, "batch q component x y z"]) -> Float[Tensor, "batch 1 component x y z"]:

@@ -1,5 +1,7 @@
 """q-space coordinates of a scan's volumes, in the voxel axes of its image."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -9,7 +11,7 @@ from shd.errors import GradientError, SettingsError
 from shd.signal.gradients import Gradients
 from shd.sphere.rotations import grid_rotation
 
-__all__ = ["checked_q", "length_count", "q_coordinates", "unweighted"]
+__all__ = ["checked_q", "length_count", "q_coordinates", "shell_lengths", "unweighted"]
 
 # Lengths nearer than this (of the largest) count as one: b-values of 2950 and 3000 differ by 0.008.
 _SAME_LENGTH = 0.05
@@ -49,7 +51,24 @@ def unweighted(q: Float[Tensor, "q 3"]) -> Tensor:
     return q.norm(dim=-1) <= _ZERO_LENGTH
 
 
-def length_count(q: Float[Tensor, "q 3"]) -> int:
+def shell_lengths(q: Float[Tensor, "q 3"]) -> Float[Tensor, " q"]:
+    """Return the length of every sample, that of its shell where there are shells.
+
+    Lengths less than 5 % of the longest apart are one shell and get its mean, as jittered b-values of 1495, 1500 and
+    1505. Where lengths follow each other more closely than that over more than 5 % (grids), they stay as they are.
+    """
+    lengths = q.norm(dim=-1)
+    order = lengths.argsort(stable=True)
+    within = _SAME_LENGTH * lengths.max().clamp(min=_ZERO_LENGTH)
+    starts = [0, *(lengths[order].diff() > within).nonzero().flatten().add(1).tolist(), len(q)]
+    for start, stop in pairwise(starts):
+        shell = order[start:stop]
+        if lengths[shell[-1]] - lengths[shell[0]] <= within:
+            lengths[shell] = lengths[shell].mean()
+    return lengths
+
+
+def length_count(lengths: Float[Tensor, " q"]) -> int:
     """Return how many lengths there are, those that differ by less than 5 % of the longest taken as one."""
-    lengths = q.norm(dim=-1).sort().values
-    return 1 + int((lengths.diff() > _SAME_LENGTH * lengths[-1].clamp(min=_ZERO_LENGTH)).sum())
+    within = _SAME_LENGTH * lengths.max().clamp(min=_ZERO_LENGTH)
+    return 1 + int((lengths.sort().values.diff() > within).sum())

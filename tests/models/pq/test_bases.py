@@ -61,7 +61,7 @@ def test_product_paths_by_hand():
     assert paths("q", 1, 1, reflections=True) == [(0, 0, 0), (0, 2, 2)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.sampled_from(ANGULAR_BASES), orders, orders)
 def test_couplings_turn(angular, into, out):
     turn = A_TURN.matrix

@@ -69,7 +69,7 @@ def test_layers_turn_with_the_grid(name, dtype):
     layer = unsettled(layer, dtype)
     sides = (5, 5, 5) if getattr(layer, "stride", 1) == 2 else (4, 4, 4)
     x = random_field(layer.type_in, 1 if q_in is None else len(q_in), sides, dtype, batch=1)
-    for symmetry in ROTATIONS:
+    for symmetry in ROTATIONS[::4] if dtype == torch.float32 else ROTATIONS:
         turn_in, turn_out = (
             acting_on_field(symmetry, kind, q) for kind, q in ((layer.type_in, q_in), (layer.type_out, q_out))
         )
@@ -198,7 +198,7 @@ def test_samples_that_no_symmetry_permutes_turn_too():
         torch.testing.assert_close(there(turn(signal)), turn(here(signal)), rtol=1e-10, atol=1e-10)
 
 
-def smooth_scan(q, voxels, rotation, side=13):
+def smooth_scan(q, voxels, rotation, side=9):
     """Return a scan of a few Gaussian blobs of anisotropic diffusion, turned about the middle voxel of the grid.
 
     voxels: how many of them a blob's width takes.
@@ -231,8 +231,8 @@ def _error_by_any_angle(what, q, voxels, rotations):
         here, there = (_smooth_map(what, samples) for samples in (q, turned))
         there.load_state_dict(here.state_dict())
         with torch.no_grad():
-            answer = here(smooth_scan(q, voxels, np.eye(3)))[..., 6, 6, 6]
-            found = there(smooth_scan(turned, voxels, rotation))[..., 6, 6, 6]
+            answer = here(smooth_scan(q, voxels, np.eye(3)))[..., 4, 4, 4]
+            found = there(smooth_scan(turned, voxels, rotation))[..., 4, 4, 4]
         if what == "layer":
             answer = answer @ component_matrix(TYPE, rotation).T
         errors.append(float((found - answer).norm() / answer.norm()))

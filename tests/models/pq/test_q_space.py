@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from shd.errors import GradientError, SettingsError
-from shd.models.pq.q_space import checked_q, length_count, q_coordinates
+from shd.models.pq.q_space import checked_q, length_count, q_coordinates, shell_lengths
 from shd.signal.gradients import Gradients, Shell
 from shd.sphere.rotations import grid_rotation
 from tests.models.pq.q_samples import cube, shell
@@ -41,13 +41,18 @@ def test_a_scan_without_weighting_is_refused():
         q_coordinates(only, np.eye(4))
 
 
-def test_jittered_bvalues_are_one_length():
-    lengths = torch.tensor([0.0, 1495.0, 1500.0, 1505.0, 2950.0, 3000.0], dtype=torch.float64).sqrt()
+def test_jittered_bvalues_are_one_shell():
+    lengths = torch.tensor([1500.0, 0.0, 1495.0, 3000.0, 1505.0, 2950.0], dtype=torch.float64).sqrt()
     q = torch.stack([lengths / lengths.max(), 0 * lengths, 0 * lengths], dim=-1)
-    assert length_count(q) == 3
-    assert length_count(cube()) == 3
-    assert length_count(shell(5)) == 1
-    assert length_count(torch.zeros(1, 3, dtype=torch.float64)) == 1
+    found = shell_lengths(q)
+    assert length_count(found) == len(set(found.tolist())) == 3
+    torch.testing.assert_close(found, q.norm(dim=-1), rtol=0.01, atol=0)
+    assert [length_count(shell_lengths(samples)) for samples in (cube(), shell(5), 0 * shell(1))] == [3, 1, 1]
+
+
+def test_lengths_without_gaps_are_no_shells():
+    q = torch.linspace(0.1, 1, 40, dtype=torch.float64).unsqueeze(1) * shell(40)
+    torch.testing.assert_close(shell_lengths(q), q.norm(dim=-1), rtol=0, atol=0)
 
 
 def test_samples_that_cannot_be_are_refused():
