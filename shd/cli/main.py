@@ -26,6 +26,7 @@ from shd.cli.maps import maps
 from shd.cli.messages import complain
 from shd.cli.normalise import normalise
 from shd.cli.response import response
+from shd.cli.segment import segment
 from shd.cli.simulate import simulate
 from shd.cli.track import track
 from shd.cli.train import train
@@ -53,6 +54,7 @@ for _command in (convert, demo, evaluate, export, fit, infer, maps, normalise, s
     app.command()(_command)
 app.command(cls=LabelLists)(bids)
 app.add_typer(response)
+app.add_typer(segment)
 
 
 def _version(wanted: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -33,26 +33,32 @@ def simulate(
     angle: float | None = typer.Option(None, help="Degrees, of crossing, fanning, kissing and bending."),
     bundles: int | None = typer.Option(None, help="How many, of tangle."),
     extent: float | None = typer.Option(None, help="Size in mm, of tangle (diameter) and brain (front to back)."),
+    lesions: int | None = typer.Option(None, min=0, help="How many white-matter lesions to add; 0 writes empty masks."),
+    lesion_radius: tuple[float, float] | None = typer.Option(None, help="Range of their radii, mm; 2 7."),
+    rotate: bool = typer.Option(False, "--rotate", help="At a random orientation: grid and gradients turn together."),
     subsamples: int = typer.Option(4, help="Points of a voxel along each axis that its signal is the mean of."),
     seed: int = typer.Option(0, help="Seed of geometry and noise: the same seed, the same phantom."),
     force: bool = typer.Option(False, "--force", help="Replace results."),
 ) -> None:
     """Simulate a scan with exact truth: fibres, fODFs, tissues, bundles and their ends."""
     from shd.cli.progress_bar import shown_progress
-    from shd.fitting.simulate import gradients_of, read_affine, write_simulation
+    from shd.fitting.simulate import gradients_of, plan_of, read_affine, write_simulation
     from shd.fitting.simulate import simulate as simulate_scan
 
     given = {"angle": angle, "bundles": bundles, "extent": extent}
+    plan = plan_of(lesions, lesion_radius)
     files = paths_of(bval=bval, bvec=bvec, grad=grad, affine=affine)
     matrix, held = read_affine(affine) if affine is not None else (None, None)
     gradients = gradients_of(protocol, bval, bvec, grad, matrix)
     with output_folder(out, force) as folder, shown_progress() as report:
         phantom = simulate_scan(
             what, protocol=gradients, snr=None if noise_free else snr, coils=coils, seed=seed, subsamples=subsamples,
-            voxel_mm=voxel_size, shape=shape or held, affine=matrix, report=report, **given,
+            voxel_mm=voxel_size, shape=shape or held, affine=matrix, lesions=plan, rotate=rotate, report=report,
+            **given,
         )  # fmt: skip
         choices = {"what": what, "protocol": None if files.keys() & {"bval", "grad"} else protocol, **given, **files}
-        names = write_simulation(folder, phantom, choices, report)
+        lesioned: dict[str, Any] = {"lesions": None if plan is None else vars(plan), "rotate": rotate}
+        names = write_simulation(folder, phantom, choices | lesioned, report)
     _announce(phantom, names, out)
 
 
@@ -65,6 +71,9 @@ def _announce(phantom: "Phantom", files: list[Path], out: Path) -> None:
         f"{phantom.geometry.name}: {count} bundle{'s' if count > 1 else ''}, {int(white.sum())} voxels more than half "
         f"white matter, {int(crossing.sum())} of them with several bundles"
     )
+    if phantom.lesion_fractions is not None:
+        held = int((phantom.lesion_fractions >= 0.5).sum())
+        tell(f"{len(phantom.lesions)} lesions, {held} voxels at least half lesion: truth/lesion_mask.nii.gz")
     tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
     tell(f"look at {out / 'phantom.png'}; next, for example")
     scan, mask = quote(str(out / "dwi.nii.gz")), quote(str(out / "mask.nii.gz"))

@@ -1,6 +1,7 @@
 """A phantom end to end: what is simulated, on which grid, how it is measured, and the folder it is written to."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,17 @@ from shd.report.phantom_figure import phantom_figure
 from shd.signal.gradients import Gradients, gradient_table
 from shd.simulation.families import FAMILIES, family_geometry
 from shd.simulation.geometry import Geometry
+from shd.simulation.lesions import LesionPlan
 from shd.simulation.phantoms import Grid, Measurement, Phantom, centred_grid
 from shd.simulation.phantoms import simulate as simulate_geometry
 from shd.simulation.protocols import CLINICAL, HARDI, RESEARCH, Protocol, protocol_gradients
+from shd.sphere.rotations import random_rotation
 
-__all__ = ["PROTOCOLS", "gradients_of", "grid_of", "read_affine", "simulate", "write_simulation"]
+__all__ = ["PROTOCOLS", "gradients_of", "grid_of", "plan_of", "read_affine", "simulate", "write_simulation"]
 
 PROTOCOLS = {protocol.name: protocol for protocol in (RESEARCH, HARDI, CLINICAL)}
 _VOXEL_MM = 2.0  # of a geometry file
+_ORIENTATION = 13  # apart from the random numbers of geometry, lesions and noise
 
 
 def simulate(
@@ -39,6 +43,8 @@ def simulate(
     shape: tuple[int, int, int] | None = None,
     affine: Float[np.ndarray, "4 4"] | None = None,
     subsamples: int = 4,
+    lesions: int | LesionPlan | None = None,
+    rotate: bool = False,
     report: Report = silent,
     **choices: float | int | None,
 ) -> Phantom:
@@ -47,8 +53,10 @@ def simulate(
     what: a family ("crossing", "tangle", "brain", …: `shd.simulation.families`), a geometry file, or a geometry.
     protocol: "research", "hardi" or "clinical", or a gradient table. snr: b=0 intensity over σ of the noise in each of
     the `coils`; None is without noise. seed: of geometry and noise. voxel_mm, shape: cubic voxels around the origin; or
-    shape and affine (voxel index → scanner RAS mm). subsamples: points of a voxel along each axis. choices: angle,
-    bundles or extent (mm), where the family has them. report: told the progress.
+    shape and affine (voxel index → scanner RAS mm). subsamples: points of a voxel along each axis. lesions: how many,
+    or a plan. rotate: the head lies at a random orientation in the scanner: grid and gradients together are turned
+    around it, so that the gradients along the grid's axes stay as they are. choices: angle, bundles or extent (mm),
+    where the family has them. report: told the progress.
     Raises SimulationError where something cannot be.
 
     Example: `simulate("crossing", angle=45.0, snr=30.0).scan` is what `shd.fit` takes.
@@ -56,17 +64,22 @@ def simulate(
     measurement = Measurement(snr, coils, seed, subsamples)  # a wrong number is an error before anything is computed
     if isinstance(protocol, str) and protocol not in PROTOCOLS:
         raise SimulationError(f"protocol {protocol!r}: give one of {', '.join(PROTOCOLS)}, or a gradient table")
+    plan = LesionPlan(lesions) if isinstance(lesions, int) else lesions
     geometry, usual = _geometry(what, seed, choices)
-    grid_shape, grid_affine = grid_of(
-        geometry, usual if voxel_mm is None and affine is None else voxel_mm, shape, affine
-    )
+    room = replace(geometry, extent=np.full(3, geometry.extent.max())) if rotate else geometry
+    grid_shape, grid_affine = grid_of(room, usual if voxel_mm is None and affine is None else voxel_mm, shape, affine)
     if isinstance(protocol, str):
         protocol = PROTOCOLS[protocol]
     gradients = protocol if isinstance(protocol, Gradients) else protocol_gradients(protocol)
+    if rotate:
+        rotation = random_rotation(np.random.default_rng([seed, _ORIENTATION]))
+        gradients = Gradients(gradients.bvalues, gradients.directions @ rotation.T, gradients.shells)
+        grid_affine = np.vstack([rotation @ grid_affine[:3], grid_affine[3:]])
     report(Progress("simulating", 0.0))
     return simulate_geometry(
-        geometry, gradients, grid_shape, grid_affine, measurement, lambda done: report(Progress("simulating", done))
-    )
+        geometry, gradients, grid_shape, grid_affine, measurement, lambda done: report(Progress("simulating", done)),
+        plan,
+    )  # fmt: skip
 
 
 def _geometry(what: str | Path | Geometry, seed: int, choices: Mapping[str, Any]) -> tuple[Geometry, float]:
@@ -124,6 +137,15 @@ def gradients_of(
     if protocol not in PROTOCOLS:
         raise SimulationError(f"protocol {protocol!r}: give one of {', '.join(PROTOCOLS)}, or gradient files")
     return protocol_gradients(PROTOCOLS[protocol])
+
+
+def plan_of(lesions: int | None, radius_mm: tuple[float, float] | None) -> LesionPlan | None:
+    """Return the plan of so many lesions. Raises SimulationError for radii without lesions, or that cannot be."""
+    if lesions is None:
+        if radius_mm is not None:
+            raise SimulationError(f"radii {radius_mm[0]:g} to {radius_mm[1]:g} mm of 0 lesions; give --lesions as well")
+        return None
+    return LesionPlan(lesions) if radius_mm is None else LesionPlan(lesions, radius_mm=radius_mm)
 
 
 def read_affine(path: Path) -> tuple[Float[np.ndarray, "4 4"], tuple[int, int, int] | None]:

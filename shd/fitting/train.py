@@ -123,7 +123,7 @@ def _check(settings: TrainSettings, plan: TrainPlan, subjects: Sequence[Subject]
         )
     if not any(settings.truth) and not settings.signal:
         raise SettingsError("all weights of the loss are 0; give --signal more than 0, or weights of truth")
-    held_out_count(plan, len(subjects))
+    held_out_count(plan.held_out, len(subjects))
     check_engine(settings.engine, settings.device, settings.config.kernel)
 
 
@@ -172,7 +172,7 @@ def _read(
         )  # fmt: skip
     ready = processes.from_first(ready)
     order = np.random.default_rng([settings.seed, 3]).permutation(len(ready))
-    count = held_out_count(plan, len(ready))
+    count = held_out_count(plan.held_out, len(ready))
     parts = (sorted(order[count:]), sorted(order[:count]))
     learned, held_out = (StudySubjects(tuple(ready.subjects[number] for number in part)) for part in parts)
     return learned, held_out

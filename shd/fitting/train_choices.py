@@ -11,7 +11,7 @@ from shd.errors import SettingsError
 from shd.io.subjects import Subject
 from shd.training.population import TrainSettings
 
-__all__ = ["TrainPlan", "choices_of", "fingerprint", "held_out_count"]
+__all__ = ["TrainPlan", "choices_of", "fingerprint", "held_out_count", "made", "read_configuration"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def choices_of(
     with_subjects: whether there are measured scans; then the loss that they are for has weight 1 by default. Raises
     SettingsError for an unknown name, a value that cannot be, or two budgets.
     """
-    stored = _read_configuration(configuration) if configuration else {}
+    stored = read_configuration(configuration) if configuration else {}
     if "minutes" in given and "steps" in given:
         raise SettingsError(f"{given['minutes']} minutes and {given['steps']} steps; give one of them")
     if "steps" in given:
@@ -72,7 +72,7 @@ def choices_of(
     return _chosen(usual | stored | dict(given))
 
 
-def _read_configuration(path: Path) -> dict[str, Any]:
+def read_configuration(path: Path) -> dict[str, Any]:
     """Return the choices in a JSON file. Raises SettingsError where it is none."""
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -89,7 +89,7 @@ def _chosen(choices: Mapping[str, Any]) -> tuple[TrainSettings, TrainPlan]:
     unknown = [name for name in choices if name not in known]
     if unknown:
         raise SettingsError(f"{len(unknown)} unknown settings ({', '.join(unknown)}); known are {', '.join(known)}")
-    settings, plan = _made(TrainSettings, choices), _made(TrainPlan, choices)
+    settings, plan = made(TrainSettings, choices), made(TrainPlan, choices)
     try:
         factor = settings.config.spatial_factor
     except (TypeError, ValueError) as error:
@@ -99,8 +99,11 @@ def _chosen(choices: Mapping[str, Any]) -> tuple[TrainSettings, TrainPlan]:
     return settings, plan
 
 
-def _made(kind: Any, choices: Mapping[str, Any]) -> Any:
-    """Return a dataclass of this kind with those of the choices that are its fields."""
+def made(kind: Any, choices: Mapping[str, Any]) -> Any:
+    """Return a dataclass of this kind with those of the choices that are its fields.
+
+    Raises SettingsError for a value of another type, or that cannot be.
+    """
     values = {}
     for field in fields(kind):
         if field.name in choices:
@@ -117,7 +120,7 @@ def _as(kind: Any, name: str, value: Any) -> Any:
         unknown = set(value) - {f.name for f in fields(kind)}
         if unknown:
             raise SettingsError(f"setting {name}: unknown {', '.join(sorted(unknown))}")
-        return _made(kind, value)
+        return made(kind, value)
     if get_origin(kind) is tuple and isinstance(value, list | tuple):
         parts = get_args(kind)
         count = len(value) if parts[-1] is Ellipsis else len(parts)
@@ -131,12 +134,10 @@ def _as(kind: Any, name: str, value: Any) -> Any:
     raise SettingsError(f"setting {name}: {value!r} is no {getattr(kind, '__name__', kind)}")
 
 
-def held_out_count(plan: TrainPlan, subjects: int) -> int:
-    """Return how many of so many subjects are held out: of a share at least one, but not all."""
-    if plan.held_out >= 1:
-        count = int(plan.held_out)
-    else:
-        count = max(1, round(plan.held_out * subjects)) if plan.held_out and subjects > 1 else 0
+def held_out_count(held_out: float, subjects: int) -> int:
+    """Return how many of so many subjects are held out: a number, or of a share below 1 at least one, but not all."""
+    some = max(1, round(held_out * subjects)) if held_out and subjects > 1 else 0
+    count = int(held_out) if held_out >= 1 else some
     if subjects and count >= subjects:
         raise SettingsError(f"{count} of {subjects} subjects held out; give a smaller --held-out, or more subjects")
     return count

@@ -20,7 +20,10 @@ from shd.models.deconvolver import Deconvolver
 from shd.scans.trained_range import TrainedRange
 from shd.signal.response import Response
 
-__all__ = ["PACKAGED", "StoredModel", "read_model", "read_state", "write_model", "write_state"]
+__all__ = [
+    "PACKAGED", "StoredModel", "read_model", "read_state", "read_tensors", "write_model", "write_state",
+    "write_tensors",
+]  # fmt: skip
 
 PACKAGED = ("base", "small")
 """Networks that come with the package, for any protocol: docs/pretrained.md."""
@@ -54,7 +57,7 @@ def write_model(
         ],
         "trained": dict(trained.ends) if trained else None,
     }
-    _write(path, model.state_dict(), "model", description)
+    write_tensors(path, model.state_dict(), "model", description)
 
 
 def read_model(path: str | Path, device: str = "cpu") -> StoredModel:
@@ -63,7 +66,7 @@ def read_model(path: str | Path, device: str = "cpu") -> StoredModel:
     path: a file, or one of `PACKAGED`. Raises CheckpointError where the file is no model of shd's or its weights do not
     fit its configuration.
     """
-    tensors, description = _read(_WEIGHTS / f"{path}.safetensors" if path in PACKAGED else path, "model")
+    tensors, description = read_tensors(_WEIGHTS / f"{path}.safetensors" if path in PACKAGED else path, "model")
     try:
         plain = description["config"].items()
         config: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain}
@@ -85,15 +88,16 @@ def read_model(path: str | Path, device: str = "cpu") -> StoredModel:
 
 def write_state(path: str | Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
     """Write what another process needs to go on training; the file appears whole."""
-    _write(path, tensors, "training state", description)
+    write_tensors(path, tensors, "training state", description)
 
 
 def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return what `write_state` was given. Raises CheckpointError where the file cannot be read."""
-    return _read(path, "training state")
+    return read_tensors(path, "training state")
 
 
-def _write(path: str | Path, tensors: Mapping[str, Tensor], kind: str, description: Mapping[str, Any]) -> None:
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], kind: str, description: Mapping[str, Any]) -> None:
+    """Write tensors and plain JSON as a file of this kind, with the version of shd; the file appears whole."""
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     text = json.dumps({"kind": kind, "version": __version__, **description})
     with whole_file(path) as partial:
@@ -102,7 +106,8 @@ def _write(path: str | Path, tensors: Mapping[str, Tensor], kind: str, descripti
         partial.chmod(mode)
 
 
-def _read(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return what `write_tensors` was given. Raises CheckpointError where the file is damaged, or of another kind."""
     try:
         with safe_open(str(path), framework="pt") as file:
             text = (file.metadata() or {}).get("shd", "{}")

@@ -25,6 +25,7 @@ from shd.io.nifti import read_image
 from shd.io.peaks import read_peaks, write_peaks
 from shd.io.responses import write_response
 from shd.signal.gradients import Gradients
+from shd.simulation.lesions import Lesion
 from shd.simulation.phantoms import Phantom
 from shd.simulation.tissues import B0_INTENSITY, CSF, GREY_MATTER
 
@@ -68,6 +69,12 @@ def write_phantom(folder: str | Path, phantom: Phantom, choices: Mapping[str, An
         ]  # fmt: skip
         if len(phantom.geometry.bundles) <= MOST_MASKS:
             jobs.append(pool.submit(_write_masks, truth / "bundles.nii.gz", phantom))
+        if phantom.lesion_fractions is not None:
+            shares = phantom.lesion_fractions
+            what = {"Description": "share of the voxel that is lesion"}
+            jobs.append(pool.submit(write_image, truth / "lesions.nii.gz", [shares], shares.shape, affine, what))
+            label = (shares >= 0.5).astype(np.int16)
+            jobs.append(pool.submit(_write_labels, truth / "lesion_mask.nii.gz", label, affine))
         for job in jobs:
             job.result()
     write_fsl(target / "dwi.bval", target / "dwi.bvec", scan.gradients.bvalues, scan.gradients.directions, affine)
@@ -171,6 +178,18 @@ def _shells(gradients: Gradients) -> dict[str, int]:
     return {f"{shell.bvalue:.0f}": len(shell.volumes) for shell in gradients.shells}
 
 
+def _lesion(lesion: Lesion) -> dict[str, Any]:
+    return {
+        "center": lesion.centre.tolist(),
+        "semi_axes": lesion.shape.semi_axes.tolist(),
+        "rotation": lesion.rotation.tolist(),
+        "amplitude": lesion.shape.amplitude,
+        "waves": lesion.shape.waves.ravel().tolist(),
+        "severity": lesion.severity,
+        "diffusivity": lesion.diffusivity,
+    }
+
+
 def _record(phantom: Phantom, choices: Mapping[str, Any]) -> dict[str, Any]:
     """Return everything that it takes to make the phantom again."""
     masks = len(phantom.geometry.bundles) <= MOST_MASKS
@@ -183,6 +202,7 @@ def _record(phantom: Phantom, choices: Mapping[str, Any]) -> dict[str, Any]:
         "shape": list(phantom.scan.shape),
         "affine": phantom.scan.affine.tolist(),
         "tissues": {"gm_diffusivity": GREY_MATTER.diffusivity, "csf_diffusivity": CSF.diffusivity},
+        **({} if phantom.lesion_fractions is None else {"lesions": [_lesion(each) for each in phantom.lesions]}),
         "bundles": [bundle.name for bundle in phantom.geometry.bundles],
         "bundles.nii.gz": "written" if masks else f"left out: more than {MOST_MASKS} bundles; see bundle_index.nii.gz",
         "geometry": geometry_content(phantom.geometry),

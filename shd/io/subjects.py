@@ -15,7 +15,7 @@ __all__ = ["Subject", "lists_subjects", "read_subjects"]
 
 _SEPARATORS = {".tsv": "\t", ".csv": ","}
 _LIST = ".txt"
-_FILES = ("dwi", "bval", "bvec", "grad", "mask")
+_FILES = ("dwi", "bval", "bvec", "grad", "mask", "label")
 _TISSUES = ("wm", "gm", "csf")
 _COLUMNS = ("name", *_FILES, *_TISSUES)
 _ABSENT = ("", "n/a")  # BIDS writes n/a
@@ -27,7 +27,8 @@ _LAYOUTS = (f"sub-*/dwi/*{_SCAN}.nii*", f"sub-*/ses-*/dwi/*{_SCAN}.nii*")
 class Subject:
     """A scan's files under a name; None is left to `read_scan`, which looks beside the image or computes the mask.
 
-    name: of the folder for its results, different for every subject. responses: by tissue, wm gm csf.
+    name: of the folder for its results, different for every subject. label: image of what each voxel is, to train and
+    score segmentations. responses: by tissue, wm gm csf.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Subject:
     grad: Path | None = None
     mask: Path | None = None
     responses: Mapping[str, Path] = field(default_factory=dict)
+    label: Path | None = None
 
     def read(self, ignore_bad_voxels: bool = False) -> tuple[Scan, tuple[Response, ...] | None]:
         """Return the scan, and its responses (white matter first) or None where it brings none.
@@ -48,7 +50,7 @@ class Subject:
         return scan, read_given_responses(given, scan)
 
     def files(self) -> dict[str, Path]:
-        """Return the files given, by what they are: dwi, bval, …, wm, gm, csf."""
+        """Return the files given, by what they are: dwi, bval, …, label, wm, gm, csf."""
         own = {name: getattr(self, name) for name in _FILES}
         return {name: path for name, path in (own | dict(self.responses)).items() if path is not None}
 
@@ -65,7 +67,7 @@ def read_subjects(path: str | Path) -> tuple[Subject, ...]:
     path: one of
 
     - a table with a header, .tsv or .csv. Columns, of which only dwi is needed: name, dwi, bval, bvec, grad (MRtrix3's
-      gradient table), mask, and responses wm, gm, csf. Empty cells and n/a are not given;
+      gradient table), mask, label, and responses wm, gm, csf. Empty cells and n/a are not given;
     - a text file, .txt, with the path of a scan on each line, whose table is beside it; lines that begin with # are
       comments;
     - a folder of BIDS derivatives as QSIPrep writes it: sub-*/[ses-*/]dwi/*_desc-preproc_dwi.nii.gz, with

@@ -12,6 +12,7 @@ from shd.signal.gradients import Gradients
 from shd.signal.noise import add_magnitude_noise
 from shd.signal.response import Response
 from shd.simulation.geometry import Geometry
+from shd.simulation.lesions import Lesion, LesionPlan, draw_lesions, with_lesions
 from shd.simulation.protocols import RESEARCH, Protocol, protocol_gradients
 from shd.simulation.sampling import SUBSAMPLES, Samples, sample
 from shd.simulation.tissues import B0_INTENSITY, WHITE_MATTER, tissue_responses
@@ -19,6 +20,7 @@ from shd.simulation.tissues import B0_INTENSITY, WHITE_MATTER, tissue_responses
 __all__ = ["Measurement", "Phantom", "centred_grid", "measured", "simulate"]
 
 Grid = tuple[tuple[int, int, int], Float[np.ndarray, "4 4"]]
+_LESIONS = 11  # apart from the random numbers of geometry and noise, so that these stay as they are without lesions
 _LARGEST = 512  # voxels along an edge: a truth beyond that fills the memory of any machine
 
 
@@ -56,7 +58,8 @@ class Phantom:
     tissue_fractions: white matter, grey matter, CSF (sum 1, less where the phantom ends). fods: the distribution of the
     fibres at all points of the voxel, cut at degree 12, not smoothed: MRtrix3 basis, scanner axes, per response (a
     voxel full of fibres has l=0 coefficient 1/√4π). endpoints: 2·bundle + 1 where a bundle starts, 2·bundle + 2 where
-    it ends, 0 elsewhere. responses: exact, of the same three tissues.
+    it ends, 0 elsewhere. responses: exact, of the same three tissues. lesions: those drawn; lesion_fractions: their
+    share of each voxel, None where none were asked for.
     """
 
     scan: Scan
@@ -70,6 +73,8 @@ class Phantom:
     responses: tuple[Response, ...]
     geometry: Geometry
     measurement: Measurement
+    lesions: tuple[Lesion, ...] = ()
+    lesion_fractions: Float[np.ndarray, "x y z"] | None = None
 
 
 def simulate(
@@ -79,6 +84,7 @@ def simulate(
     affine: Float[np.ndarray, "4 4"],
     measurement: Measurement | None = None,
     advance: Callable[[float], None] | None = None,
+    lesions: LesionPlan | None = None,
 ) -> Phantom:
     """Return the scan of a geometry and its truth.
 
@@ -88,20 +94,26 @@ def simulate(
     grey matter and CSF. Equal seeds give equal phantoms, on any number of threads.
 
     shape: voxels along each axis. affine: voxel index → scanner RAS mm. measurement: noise and points; SNR 20 by
-    default. advance: told the share of the voxels that is done. Raises SimulationError where a bundle lies outside the
-    volume, or the volume cannot be.
+    default. advance: told the share of the voxels that is done. lesions: drawn by the measurement's seed. Raises
+    SimulationError where a bundle lies outside the volume, the volume cannot be, or lesions find no room.
     """
     measurement = measurement or Measurement()
     _check_grid(shape, affine)
     samples = sample(geometry, gradients, shape, np.asarray(affine, dtype=np.float64), measurement.subsamples, advance)
+    inside = samples.tissue_fractions.sum(axis=-1) >= 0.5
+    if not inside.any():
+        raise SimulationError(f"{geometry.name}: 0 of {inside.size} voxels hold tissue; give another affine or shape")
+    drawn: tuple[Lesion, ...] = ()
+    lesioned = None
+    if lesions is not None:
+        chance = np.random.default_rng([measurement.seed, _LESIONS])
+        drawn = draw_lesions(lesions, samples.tissue_fractions, affine, chance)
+        samples, lesioned = with_lesions(samples, drawn, gradients, affine, measurement.subsamples)
     data = samples.noise_free
     if measurement.snr is not None:
         generator = np.random.default_rng(measurement.seed)
         data = add_magnitude_noise(data, B0_INTENSITY / measurement.snr, measurement.coils, generator)
-    mask = samples.tissue_fractions.sum(axis=-1) >= 0.5
-    if not mask.any():
-        raise SimulationError(f"{geometry.name}: 0 of {mask.size} voxels hold tissue; give another affine or shape")
-    scan = Scan(data, np.asarray(affine, dtype=np.float64), gradients, mask, geometry.name)
+    scan = Scan(data, np.asarray(affine, dtype=np.float64), gradients, inside, geometry.name)
     return Phantom(
         scan=scan,
         noise_free=samples.noise_free,
@@ -114,6 +126,8 @@ def simulate(
         responses=_responses(geometry, gradients, samples),
         geometry=geometry,
         measurement=measurement,
+        lesions=drawn,
+        lesion_fractions=lesioned,
     )
 
 

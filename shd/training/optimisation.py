@@ -1,53 +1,47 @@
 """A network on its way: weights, their running average, and the optimiser, as numbers that can be saved."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from shd.engines import set_engine
-from shd.models.config import ModelConfig
-from shd.models.deconvolver import Deconvolver
 from shd.training.schedule import learning_rate_factor
 
 __all__ = ["Optimisation"]
 
+Network = TypeVar("Network", bound=nn.Module)
 
-class Optimisation:
+
+class Optimisation(Generic[Network]):
     """AdamW with one learning rate, and the running average of the weights (Polyak and Juditsky 1992) that is kept.
 
-    averaging: decay of the average. warm_up: part of the budget until the peak learning rate. recompute: activations in
-    the backward pass. build: makes the network. start: whose weights to begin with.
+    make: gives a network, alike but for its random weights at every call. averaging: decay of the average. warm_up:
+    part of the budget until the peak learning rate. start: whose weights to begin with.
     """
 
     def __init__(
         self,
-        config: ModelConfig,
+        make: Callable[[], Network],
         device: torch.device,
         *,
         learning_rate: float,
         weight_decay: float,
         averaging: float,
         warm_up: float,
-        engine: str = "auto",
-        recompute: bool = False,
-        build: Callable[[ModelConfig], Deconvolver] = Deconvolver,
-        start: Deconvolver | None = None,
+        start: Network | None = None,
     ) -> None:
         self.learning_rate, self.averaging, self.warm_up = learning_rate, averaging, warm_up
-        self.model = build(config).to(device)
+        self.model = make().to(device)
         if start is not None:
             self.model.load_state_dict(start.state_dict())
-        self.average = build(config).to(device).eval()
+        self.average = make().to(device).eval()
         self.average.load_state_dict(self.model.state_dict())
-        for network in (self.model, self.average):
-            set_engine(network, engine)
-            network.unet.recompute = recompute
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
         )
-        self._weights, self._averages = (list(net.state_dict().values()) for net in (self.model, self.average))  # views
+        states = [net.state_dict().values() for net in (self.model, self.average)]  # views
+        self._weights, self._averages = ([v for v in state if v.is_floating_point()] for state in states)
         self.steps_done = 0
 
     def begin(self, progress: float) -> None:

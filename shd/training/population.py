@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from shd.engines import ENGINES
+from shd.engines import ENGINES, set_engine
 from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
@@ -106,6 +106,12 @@ class Prepared:
     seen: TrainedRange | None = None
 
 
+def _network(settings: TrainSettings) -> Deconvolver:
+    network = Deconvolver(settings.config)
+    set_engine(network, settings.engine)
+    return network
+
+
 class _Scored(nn.Module):
     """A network together with its loss, as processes share it: its output holds all that gradients come from."""
 
@@ -132,13 +138,12 @@ class PopulationTraining:
         self.settings, self.device = settings, torch.device(settings.device)
         torch.manual_seed(settings.seed)
         self.optimisation = Optimisation(
-            settings.config,
+            lambda: _network(settings),
             self.device,
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             averaging=settings.averaging,
             warm_up=settings.warm_up,
-            engine=settings.engine,
         )
         self.vertices = vertex_directions(settings.config.nside, settings.config.hemisphere)
         self.against_truth = truth_loss(self.vertices, self.device)

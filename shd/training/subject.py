@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from shd.engines import set_engine
 from shd.errors import CheckpointError
 from shd.graphs.hemisphere import vertex_directions
 from shd.models.config import ModelConfig
@@ -56,15 +57,12 @@ class SubjectTraining:
         self.config = start.config if start else _config(scan, responses, settings)
         vertices = vertex_directions(self.config.nside, self.config.hemisphere)
         self.optimisation = Optimisation(
-            self.config,
+            self._network,
             device,
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             averaging=settings.averaging,
             warm_up=settings.warm_up,
-            engine=settings.engine,
-            recompute=settings.recompute,
-            build=build,
             start=start,
         )
         self.best = {name: value.clone() for name, value in self.optimisation.average.state_dict().items()}
@@ -83,6 +81,12 @@ class SubjectTraining:
         self.validation_tiles = self._draw(4)
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
+
+    def _network(self) -> Deconvolver:
+        network = self._build(self.config)
+        set_engine(network, self.settings.engine)
+        network.unet.recompute = self.settings.recompute
+        return network
 
     @property
     def steps_done(self) -> int:

@@ -11,6 +11,7 @@ from shd.errors import SimulationError
 from shd.io.gradients import write_fsl
 from shd.io.phantoms import read_truth
 from shd.io.scans import read_scan
+from shd.simulation.lesions import LesionPlan
 from shd.sphere.directions import axial_angle, half_sphere
 from tests.support.affines import AFFINES
 
@@ -99,6 +100,33 @@ def test_the_same_seed_is_the_same_file(tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
+def test_lesions_are_written_with_their_fractions_and_mask(tmp_path, capsys):
+    size = ("--extent", "90", "--voxel-size", "3", "--protocol", "clinical", "--subsamples", "2", "--seed", "2")
+    out = tmp_path / "out"
+    assert run("brain", *size, "--lesions", "4", "--lesion-radius", "4", "6", "--rotate", "--out", out) == 0
+    assert "4 lesions, " in capsys.readouterr().out
+    shares = nib.load(out / "truth" / "lesions.nii.gz").get_fdata()
+    mask = nib.load(out / "truth" / "lesion_mask.nii.gz")
+    np.testing.assert_array_equal(mask.get_fdata(), shares >= 0.5)
+    assert mask.get_data_dtype() == np.int16 and mask.get_fdata().sum() > 5
+    again = shd.simulate(
+        "brain", extent=90.0, voxel_mm=3.0, protocol="clinical", subsamples=2, seed=2, rotate=True,
+        lesions=LesionPlan(4, radius_mm=(4.0, 6.0)),
+    )  # fmt: skip
+    np.testing.assert_allclose(shares, again.lesion_fractions, atol=1e-6)
+    np.testing.assert_array_equal(read(out).data, again.scan.data)
+    record = json.loads((out / "simulation.json").read_text())
+    assert record["choices"]["rotate"] and record["choices"]["lesions"]["count"] == len(record["lesions"]) == 4
+    assert len(read_truth(out).mask) == 30
+
+
+def test_no_lesions_asked_for_is_an_empty_mask_and_none_no_file(tmp_path):
+    for name, more in (("none", ()), ("zero", ("--lesions", "0"))):
+        assert run("crossing", *QUICK, *more, "--out", tmp_path / name) == 0
+    assert not nib.load(tmp_path / "zero" / "truth" / "lesion_mask.nii.gz").get_fdata().any()
+    assert not (tmp_path / "none" / "truth" / "lesions.nii.gz").exists()
+
+
 def test_force_replaces_a_phantom_and_nothing_else_does(tmp_path):
     out = tmp_path / "out"
     assert run("kissing", *QUICK, "--out", out) == 0
@@ -117,6 +145,8 @@ BAD = [
     (("crossing", "--coils", "0"), "coils 0"),
     (("crossing", "--angle", "95"), "angle_degrees 95"),
     (("crossing", "--bundles", "3"), "crossing: bundles 3 cannot be chosen"),
+    (("crossing", "--lesion-radius", "2", "3"), "radii 2 to 3 mm of 0 lesions"),
+    (("crossing", "--lesions", "3", "--lesion-radius", "3", "2"), "lesions of 3 to 2 mm radius"),
     (("crossing", "--protocol", "fast"), "protocol 'fast': give one of research, hardi, clinical"),
     (("crossing", "--voxel-size", "0"), "voxel size 0 mm"),
     (("crossing", "--voxel-size", "0.01"), "4000 × 4000 × 2000 voxels"),

@@ -48,6 +48,14 @@ def test_a_table_with_every_column(place, ending, mark):
     )  # fmt: skip
 
 
+def test_a_table_with_labels(place):
+    (place / "a/lesions.nii.gz").touch()
+    subject = read_subjects(listed(place, "list.tsv", "dwi\tlabel\na/dwi.nii.gz\ta/lesions.nii.gz\n"))[0]
+    assert subject.label == place / "a/lesions.nii.gz" and subject.files()["label"] == subject.label
+    with pytest.raises(ScanError, match=r"none.nii: no such file"):
+        read_subjects(listed(place, "list.tsv", "dwi\tlabel\na/dwi.nii.gz\tnone.nii\n"))
+
+
 def test_a_cell_may_hold_the_separator_between_quotes(place):
     (place / "b, c.nii").touch()
     table = listed(place, "list.csv", 'dwi,name\n"b, c.nii",x\n')

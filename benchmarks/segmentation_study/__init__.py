@@ -1,0 +1,1 @@
+"""Parts of the benchmark of lesion segmentation: scans, cells, tables, figure."""

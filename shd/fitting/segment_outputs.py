@@ -1,0 +1,54 @@
+"""The files of a segmentation's training."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from shd._version import __version__
+from shd.fitting.output_folder import OutputFolder
+from shd.fitting.record import versions
+from shd.fitting.segment_training import SegmentationTraining
+from shd.io.atomic import write_json
+from shd.io.segmenters import write_segmenter
+from shd.io.tables import write_csv
+from shd.report.curves import loss_figure
+
+__all__ = ["write_segmenter_training"]
+
+_DRAWN = ("step", "seconds", "loss", "held_out", "cross_entropy", "dice")
+
+
+def write_segmenter_training(
+    folder: OutputFolder, result: SegmentationTraining, inputs: Mapping[str, Any]
+) -> list[Path]:
+    """Write model, log.csv, loss.png and run.json of a training and return them in their final place.
+
+    inputs: what was read from where, for run.json. Raises OutputError where a file cannot be written; then none is.
+    """
+    target, stored = folder.partial, result.stored
+    write_segmenter(target / "model.safetensors", stored)
+    write_csv(target / "log.csv", result.history)
+    curves = [{name: row[name] for name in _DRAWN if name in row} for row in result.history]
+    loss_figure(target / "loss.png", curves, f"shd segment train: {result.steps} steps")
+    record = {
+        "shd": __version__,
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "inputs": dict(inputs),
+        "settings": asdict(result.settings),
+        "model": asdict(stored.config),
+        "parameters": sum(weight.numel() for weight in stored.network.parameters()),
+        "q_table": {"bvalues": stored.table.bvalues, "directions": stored.table.directions},
+        "labels": list(stored.labels),
+        "frequencies": list(result.frequencies),
+        "thresholds": list(stored.thresholds),
+        "subjects": {"learned": list(result.learned), "held_out": list(result.held_out)},
+        "steps": result.steps,
+        "validation": {"first": result.history[0], "best": result.best},
+        "seconds": result.history[-1]["seconds"],
+        "versions": versions(),
+    }
+    write_json(target / "run.json", record)
+    folder.checkpoint.with_suffix(".json").unlink(missing_ok=True)
+    return folder.publish()
