@@ -18,7 +18,7 @@ from shd.fitting.progress import Report, counted, silent
 from shd.fitting.record import versions
 from shd.inference.segmentation import TILE, label_probabilities
 from shd.io.atomic import write_json
-from shd.io.images import write_image, write_label_image
+from shd.io.images import write_image
 from shd.io.segmenters import StoredSegmenter
 from shd.io.subjects import Subject, lists_subjects, read_subjects
 from shd.scans.q_table import q_signal
@@ -102,7 +102,8 @@ def write_prediction(
     model = {"Description": "shd segment: voxel-wise prediction from raw q-space", "Parameters": asdict(stored.config)}
     sidecar = {"Model": model, "Labels": list(stored.labels[1:]), "Thresholds": list(stored.thresholds)}
     write_image(target / "probability.nii.gz", chances[1:], shape, affine, sidecar | {"Units": "probability"})
-    write_label_image(target / "label.nii.gz", labels_of(chances, stored.labels), affine, sidecar)
+    labels = labels_of(chances, stored.labels)
+    write_image(target / "label.nii.gz", [labels], scan.shape, affine, sidecar, dtype="<i2")
     write_image(target / "mask.nii.gz", [scan.mask.astype(np.float32)], scan.shape, affine, {"Type": "Brain"})
     record = {
         "shd": __version__,

@@ -10,7 +10,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Float, Float32, Int, Real
+from jaxtyping import Float, Float32, Real
 
 from shd._version import __version__
 from shd.errors import OutputError, ScanError
@@ -18,7 +18,7 @@ from shd.io.atomic import whole_file, write_json
 from shd.io.mif import is_mif, read_mif, write_mif
 from shd.io.nifti import read_image
 
-__all__ = ["read_with_sidecar", "sidecar_path", "write_image", "write_label_image"]
+__all__ = ["read_with_sidecar", "sidecar_path", "write_image"]
 
 NIFTI1_LONGEST = 32767  # voxels along an axis: NIfTI-1 stores them in 16 bits
 GZIP_LEVEL = 1  # float noise hardly packs: level 6 saves 1 % of the file for 20 % more time
@@ -48,7 +48,7 @@ def write_image(
     A name in .mif or .mif.gz gives MRtrix3's format, which holds the sidecar in its header. Otherwise NIfTI-1, or
     NIfTI-2 where an axis is longer than 32767 or `nifti2` is set. affine: voxel index → scanner RAS mm. Holds one
     volume in memory beyond what `volumes` holds. `sidecar` gains `GeneratedBy` where it has none (BIDS derivatives).
-    dtype: "<f4", or "<u4" for counts. Raises `OutputError` where the file cannot be written.
+    dtype: "<f4", or "<u4" for counts and "<i2" for labels. Raises `OutputError` where the file cannot be written.
     """
     if sidecar is not None:
         sidecar = {"GeneratedBy": [{"Name": "shd", "Version": __version__}], **sidecar}
@@ -67,17 +67,6 @@ def write_image(
                     _write_volumes(packed, header, volumes)
             else:
                 _write_volumes(raw, header, volumes)
-
-
-def write_label_image(
-    path: str | Path, labels: Int[np.ndarray, "*grid"], affine: Float[np.ndarray, "4 4"], sidecar: Mapping[str, Any]
-) -> None:
-    """Write whole numbers as an int16 NIfTI image, with `sidecar` beside it, else as `write_image` does."""
-    header = _header(labels.shape, affine)
-    header.set_data_dtype(np.int16)
-    with whole_file(path) as partial, whole_file(sidecar_path(path)) as partial_json:
-        write_json(partial_json, {"GeneratedBy": [{"Name": "shd", "Version": __version__}], **sidecar})
-        nib.save(nib.Nifti1Image(labels.astype(np.int16), None, header), partial)
 
 
 def read_with_sidecar(

@@ -107,7 +107,8 @@ def write_mif(
     """Write `volumes` as one image of `shape` (3-D or 4-D), layout +0,+1,+2,+3; it appears whole or not at all.
 
     affine: voxel index → scanner RAS mm. sidecar: what the JSON beside a NIfTI would hold, one line of the header a
-    key; MRtrix3 programs hand it on. gradients: rows x y z b in scanner axes, for `dw_scheme`. dtype: "<f4" or "<u4".
+    key; MRtrix3 programs hand it on. gradients: rows x y z b in scanner axes, for `dw_scheme`. dtype: "<f4",
+    "<u4" or "<i2".
     Raises OutputError where the file cannot be written.
     """
     keys = {key: [json.dumps(value, default=plain, ensure_ascii=False)] for key, value in (sidecar or {}).items()}

@@ -18,7 +18,7 @@ _KINDS = {
     "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "int64": "i8",
     "uint64": "u8", "float16": "f2", "float32": "f4", "float64": "f8",
 }  # fmt: skip
-_WRITTEN = {"<f4": "Float32LE", "<u4": "UInt32LE"}
+_WRITTEN = {"<f4": "Float32LE", "<u4": "UInt32LE", "<i2": "Int16LE"}
 _STRUCTURE = frozenset({"dim", "vox", "layout", "datatype", "file", "transform", "scaling"})
 
 
@@ -69,7 +69,7 @@ def parse_header(text: bytes, name: str) -> MifHeader:
 def header_text(
     shape: Sequence[int], affine: Float[np.ndarray, "4 4"], keys: Mapping[str, Sequence[str]], dtype: str
 ) -> bytes:
-    """Return the header of "<f4" or "<u4" numbers, first axis fastest, up to where the data begin."""
+    """Return the header of "<f4", "<u4" or "<i2" numbers, first axis fastest, up to where the data begin."""
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     transform = np.column_stack([affine[:3, :3] / sizes, affine[:3, 3]])
     lines = [

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from jaxtyping import Float, Float32, Int, Shaped
 
@@ -144,10 +143,8 @@ def _write_series(
 
 def _write_labels(path: Path, labels: Int[np.ndarray, "*grid"], affine: Float[np.ndarray, "4 4"]) -> None:
     """Write whole numbers as int16, which float32 images do not say they hold."""
-    image = nib.Nifti1Image(labels.astype(np.int16), affine)
-    image.header.set_xyzt_units("mm")
-    with whole_file(path) as partial:
-        nib.save(image, partial)
+    volumes = np.moveaxis(labels.reshape(*labels.shape[:3], -1), -1, 0)
+    write_image(path, volumes, labels.shape, affine, None, dtype="<i2")
 
 
 def _write_masks(path: Path, phantom: Phantom) -> None:

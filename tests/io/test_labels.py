@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from shd.errors import ScanError
-from shd.io.images import write_label_image
+from shd.io.images import write_image
 from shd.io.labels import read_labels
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -27,7 +27,7 @@ def test_whole_numbers_of_any_type_are_labels(tmp_path, dtype):
 
 def test_what_is_written_is_read_and_has_a_sidecar(tmp_path):
     values = np.arange(24, dtype=np.int16).reshape(SHAPE)
-    write_label_image(tmp_path / "l.nii.gz", values, AFFINE, {"Labels": [1]})
+    write_image(tmp_path / "l.nii.gz", [values], values.shape, AFFINE, {"Labels": [1]}, dtype="<i2")
     np.testing.assert_array_equal(read_labels(tmp_path / "l.nii.gz", "x", SHAPE, AFFINE), values)
     assert nib.load(tmp_path / "l.nii.gz").get_data_dtype() == np.int16
     assert '"Labels"' in (tmp_path / "l.json").read_text()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shd.io.images import write_label_image
+from shd.io.images import write_image
 from shd.scans.scan import Scan
 from shd.signal.gradients import gradient_table
 from shd.sphere.directions import half_sphere
@@ -47,7 +47,7 @@ def store_study(folder: Path, count: int = 4, labels: int = 1, turned: int | Non
         along = half_sphere(12) @ random_rotation(np.random.default_rng(1)).T if seed == turned else None
         scan, truth = labelled_scan(seed, labels, along)
         files = store(scan, folder / scan.name)
-        write_label_image(folder / scan.name / "label.nii.gz", truth, scan.affine, {})
+        write_image(folder / scan.name / "label.nii.gz", [truth], scan.shape, scan.affine, None, dtype="<i2")
         where = [str(files[key].relative_to(folder)) for key in ("dwi", "mask")]
         lines.append("\t".join([scan.name, *where, f"{scan.name}/label.nii.gz"]))
     (folder / "study.tsv").write_text("\n".join(lines) + "\n")
