@@ -25,6 +25,7 @@ from shd.cli.label_lists import LabelLists
 from shd.cli.maps import maps
 from shd.cli.messages import complain
 from shd.cli.normalise import normalise
+from shd.cli.peaks import peaks
 from shd.cli.response import response
 from shd.cli.segment import segment
 from shd.cli.simulate import simulate
@@ -50,11 +51,21 @@ app = typer.Typer(
 )
 
 
-for _command in (convert, demo, evaluate, export, fit, infer, maps, normalise, simulate, track, train):
-    app.command()(_command)
-app.command(cls=LabelLists)(bids)
-app.add_typer(response)
-app.add_typer(segment)
+_FIT, _USE, _GROUP, _SCORE, _LABEL = (
+    "fODFs of a scan", "What is made of them", "Cohorts", "Simulate and score", "Labels from raw scans"
+)  # fmt: skip
+_PANELS = (
+    (_FIT, (fit, infer, train, demo)),
+    (_USE, (peaks, track, export, convert, maps)),
+    (_GROUP, (normalise,)),
+    (_SCORE, (simulate, evaluate)),
+)
+for _panel, _commands in _PANELS:
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
+app.command(cls=LabelLists, rich_help_panel=_GROUP)(bids)
+app.add_typer(response, rich_help_panel=_GROUP)
+app.add_typer(segment, rich_help_panel=_LABEL)
 
 
 def _version(wanted: bool) -> bool:
