@@ -27,7 +27,7 @@ _WIDE: dict[str, Any] = {"pq_channels": ((24, 12),), "p_channels": ((30, 15), (3
 @dataclass(frozen=True)
 class Method:
     """A row of the tables. network: fields of `SegmentationConfig`. times: steps for each of the equivariant network's,
-    so that both take about as much processor time. learning_rate: the better of 0.003 and 0.01 on other scans.
+    by which "equal time" takes as much of the processor. learning_rate: see docs/segmentation.md.
     """
 
     name: str
@@ -40,7 +40,7 @@ METHODS = {
     "equivariant": Method("equivariant", {"kind": "equivariant"} | _SMALL, 1.0, 1e-2),
     "cnn": Method("CNN, equal parameters and steps", {"kind": "cnn"} | _SMALL, 1.0, 3e-3),
     "cnn-time": Method("CNN, equal parameters and time", {"kind": "cnn"} | _SMALL, 10.0, 3e-3),
-    "cnn-wide": Method("CNN, 8 times the parameters, equal time", {"kind": "cnn"} | _WIDE, 3.5, 3e-3),
+    "cnn-wide": Method("CNN, 8 times the parameters", {"kind": "cnn"} | _WIDE, 3.5, 3e-3),
 }
 
 
