@@ -27,6 +27,7 @@ from benchmarks.accuracy_table.kept import kept
 from benchmarks.accuracy_table.problems import Problem
 from benchmarks.deconvolvers.methods import METHODS, MethodError, chosen_methods, separable
 from benchmarks.deconvolvers.training import Budget
+from benchmarks.harness.program import errors_in_one_line
 from benchmarks.tractography_picture import tractogram_sheet
 from shd.errors import ShdError
 from shd.evaluation.tractogram_scores import Streamlines, score_tractogram
@@ -199,13 +200,10 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+@errors_in_one_line
 def main(options: Sequence[str] = ()) -> None:
     """Print and write the table of one phantom."""
-    try:
-        _run(options_of(options))
-    except ShdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    _run(options_of(options))
 
 
 def _run(arguments: argparse.Namespace) -> None:
