@@ -168,8 +168,8 @@ def finish(
     degree: int,
     report: Report,
     clock: Clock,
-    estimates: Float16[np.ndarray, "voxel scale unknown"],
-    noise: Float[np.ndarray, " voxel"],
+    estimates: Float16[np.ndarray, "voxel scale unknown"] | None = None,
+    noise: Float[np.ndarray, " voxel"] | None = None,
     core: int | None = None,
     bfloat16: bool = False,
 ) -> tuple[FodField, Peaks]:

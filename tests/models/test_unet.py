@@ -80,8 +80,10 @@ def test_every_engine_gives_the_same_network(name, engine, dtype, training):
         results.append([y.detach(), *(parameter.grad for parameter in net.parameters())])
     errors = [float((found - expected).norm() / expected.norm()) for expected, found in zip(*results, strict=True)]
     assert errors[0] < {torch.float32: 1e-4, torch.float64: 1e-10}[dtype]
-    # one activation of ten thousand, within rounding of zero, may be cut off by one engine alone
-    assert max(errors[1:]) < {torch.float32: 1e-2, torch.float64: 1e-10}[dtype]
+    # One activation of ten thousand, within rounding of zero, may be cut off by one engine alone, on one processor and
+    # not on another. Statistics of a batch this small, in training, multiply what that does: up to 0.04 was seen.
+    single = 0.1 if training else 1e-4
+    assert max(errors[1:]) < {torch.float32: single, torch.float64: 1e-10}[dtype]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
