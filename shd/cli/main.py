@@ -41,6 +41,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 OUT_OF_MEMORY = "not enough memory; try a smaller tile (--tile), or close other programs"
 
+_UsageError = typer.BadParameter.__bases__[0]  # of typer's own click, or the installed one, by its version
+
 app = typer.Typer(
     name="shd",
     help="Fibre orientation distributions from diffusion MRI, by equivariant networks on the half-sphere.",
@@ -93,15 +95,29 @@ def run(arguments: Sequence[str] | None = None) -> None:
     keep_freed_memory()
     try:
         with _warnings_in_one_line():
-            app(args=arguments, prog_name="shd")
+            code = app(args=arguments, prog_name="shd", standalone_mode=False)
     except ShdError as error:
         complain("error", "bold red", str(error))
+        sys.exit(2)
+    except _UsageError as error:
+        _complain_of_usage(error)
         sys.exit(2)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         complain("error", "bold red", OUT_OF_MEMORY)
         sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain_of_usage(error: Any) -> None:
+    """Say in one line what is wrong with the words given, and where help is; a command alone shows its help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return
+    message = error.format_message().rstrip(".").removeprefix("Invalid value: ")
+    command = error.ctx.command_path if error.ctx else "shd"
+    complain("error", "bold red", f"{message}; see {command} --help")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import typer
 from shd import __version__
 from shd.cli import main
 from shd.errors import ScanError, ShdWarning
+from tests.support.stored import run_program
 
 FAILURES = {
     "scan": ScanError("96 volumes but 95 b-values (dwi.bval); is the b0 [listed]? " + "a long path " * 30),
@@ -113,3 +114,26 @@ def test_each_command_explains_itself(command, capsys):
         main.run([command, "--help"])
     assert end.value.code == 0
     assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("fit", "--nonsense"), "No such option: --nonsense"),
+        (("nonsense",), "No such command 'nonsense'; see shd --help"),
+        (("infer",), "Missing argument 'dwi'; see shd infer --help"),
+        (("fit", "dwi.nii", "--out", "o", "--threads", "0"), "--threads"),
+        (("segment", "nonsense"), "No such command 'nonsense'; see shd segment --help"),
+        (("export", "o", "--to", "bids", "--dest", "d"), "error: --to bids needs the participant's label"),
+    ],
+)
+def test_words_that_cannot_be_are_one_line(capsys, words, says):
+    ran = run_program(capsys, *words)
+    assert ran.code == 2 and ran.out == ""
+    assert says in ran.err and ran.err.startswith("error: ") and ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [(), ("segment",)])
+def test_a_group_alone_shows_its_commands(capsys, words):
+    ran = run_program(capsys, *words)
+    assert ran.code == 2 and "Usage" in ran.out + ran.err and "error:" not in ran.err
