@@ -35,8 +35,8 @@ _EVERY = tuple((kind, tissue) for kind in KINDS for tissue in (TISSUES if kind i
 class BidsDataset:
     """A `Destination`: BIDS derivatives in `out` of the scans in the dataset `source`.
 
-    work: folder where a scan's fit is until it is published. responses: files by tissue, the same for all scans; then
-    the results are in one unit, intensities are normalised, and names say so. Without, each scan has its own.
+    work: folder in which `.work` holds a scan's fit until it is published. responses: files by tissue, the same for all
+    scans; then the results are in one unit, intensities are normalised, and names say so. Without, each scan has its own.
     """
 
     out: Path
@@ -44,6 +44,11 @@ class BidsDataset:
     work: Path
     names: NameTemplate
     responses: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def unpublished(self) -> Path:
+        """Folder of the fits that are not published, which is the run's own: `work` may hold what is the user's."""
+        return self.work / ".work"
 
     @property
     def summary(self) -> Path:
@@ -105,7 +110,7 @@ class BidsDataset:
         shutil.rmtree(self._work_of(subject), ignore_errors=True)
 
     def _work_of(self, subject: Subject) -> Path:
-        return self.work / self.record(subject).stem
+        return self.unpublished / self.record(subject).stem
 
     def _publish(self, fit: Path, subject: Subject) -> None:
         stored, entities, record = read_fit_folder(fit), self.entities(subject), self.record(subject)
