@@ -36,7 +36,7 @@ class BidsDataset:
     """A `Destination`: BIDS derivatives in `out` of the scans in the dataset `source`.
 
     work: folder in which `.work` holds a scan's fit until it is published. responses: files by tissue, the same for all
-    scans; then the results are in one unit, intensities are normalised, and names say so. Without, each scan has its own.
+    scans; then the results are in one unit, intensities are normalised, and names say so. Without, each has its own.
     """
 
     out: Path

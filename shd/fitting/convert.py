@@ -94,7 +94,7 @@ def convert_peaks(
     _check("layout", tuple(LAYOUTS), from_layout, to_layout)
     files = _files(out) + (_files(values_path(out)) if LAYOUTS[to_layout].unit else [])
     check_absent(files, force)
-    read, affine, sidecar = read_laid_out(source, LAYOUTS["mrtrix"])
+    read, affine, sidecar = read_laid_out(source, LAYOUTS["mrtrix"], ranked=False)  # unit vectors have no rank
     known = _known(
         "layout", from_layout, stated_layout(sidecar), lambda: _guess_layout(read.directions, read.amplitudes, affine),
         source.name,
