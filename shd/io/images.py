@@ -18,10 +18,15 @@ from shd.io.atomic import whole_file, write_json
 from shd.io.mif import is_mif, read_mif, write_mif
 from shd.io.nifti import read_image
 
-__all__ = ["read_with_sidecar", "sidecar_path", "write_image"]
+__all__ = ["image_stem", "read_with_sidecar", "sidecar_path", "write_image"]
 
 NIFTI1_LONGEST = 32767  # voxels along an axis: NIfTI-1 stores them in 16 bits
 GZIP_LEVEL = 1  # float noise hardly packs: level 6 saves 1 % of the file for 20 % more time
+
+
+def image_stem(path: str | Path) -> str:
+    """Return an image's name without .nii or .mif, and .gz."""
+    return Path(path).name.removesuffix(".gz").removesuffix(".nii").removesuffix(".mif")
 
 
 def sidecar_path(path: str | Path) -> Path:
