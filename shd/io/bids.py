@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from shd.errors import OutputError, ScanError
+from shd.fodf.encoding import OURS
 from shd.io.atomic import check_absent, write_json
 from shd.io.bids_names import Entities, NameTemplate, checked_label, read_template
 from shd.io.bids_sidecars import dataset_description, field_sidecar, fod_sidecar, mask_sidecar, peaks_sidecar
 from shd.io.fit_folder import StoredFit
-from shd.io.fodf import fod_encoding, write_fod, write_scalar
+from shd.io.fodf import write_fod, write_scalar
+from shd.io.harmonics import harmonic_encoding
 from shd.io.images import read_with_sidecar, write_image
 from shd.io.mif import is_mif
 from shd.io.staging import staged_files
@@ -114,7 +116,7 @@ def _write(stored: StoredFit, kind: str, tissue: str, path: Path, sources: Seque
             write_fod(path, fod.wm, fod.affine, fod.mask, describe)
         else:
             write_scalar(path, fod.isotropic[tissue], fod.affine, describe)
-        describe |= fod_encoding(fod.degree if tissue == "wm" else 0)
+        describe |= harmonic_encoding(OURS, fod.degree if tissue == "wm" else 0)
     elif kind == "mask":
         describe = mask_sidecar(sources)
         write_image(path, [fod.mask.astype(np.float32)], fod.mask.shape, fod.affine, describe)

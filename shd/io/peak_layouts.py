@@ -65,7 +65,7 @@ def write_laid_out(
     told = peaks_to_voxel_axes(peaks, affine) if layout.axes == "voxel" else peaks
     count = layout.count or peaks.amplitudes.shape[-1]
     shape = peaks.amplitudes.shape[:3]
-    sidecar = {**(metadata or {}), **peak_encoding(layout), "PeakLayout": layout.name}
+    sidecar = {**(metadata or {}), "OrientationEncoding": peak_encoding(layout), "PeakLayout": layout.name}
     write_image(path, _components(told, count, layout), (*shape, 3 * count), affine, sidecar)
     if layout.unit:
         heights = (_amplitude(peaks, number) for number in range(count))
@@ -126,14 +126,12 @@ def stated_layout(sidecar: Mapping[str, Any]) -> str | None:
 
 
 def peak_encoding(layout: PeakLayout) -> dict[str, Any]:
-    """Return what a sidecar says of the axes and vectors of peaks in a layout (BEP016 draft)."""
+    """Return OrientationEncoding of peaks in a layout (BEP016 draft)."""
     return {
-        "OrientationEncoding": {
-            "EncodingAxis": 3,
-            "Reference": "xyz" if layout.axes == "scanner" else "ijk",
-            "Type": "unit3vector" if layout.unit else "3vector",
-            "AntipodalSymmetry": True,
-        },
+        "EncodingAxis": 3,
+        "Reference": "xyz" if layout.axes == "scanner" else "ijk",
+        "Type": "unit3vector" if layout.unit else "3vector",
+        "AntipodalSymmetry": True,
     }
 
 
