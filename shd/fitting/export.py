@@ -83,9 +83,9 @@ def export(
         raise SettingsError(f"format {', '.join(unknown) or '(none)'}: unknown; give one of {', '.join(FORMATS)}")
     dest = Path(dest)
     names = {name: FORMATS[name].files(source, choices) for name in dict.fromkeys(formats)}
-    places = [dest / file for files in names.values() for file in files]
-    check_absent(places, force)
-    with staged_files(dest) as folder:
+    check_absent([dest / file for files in names.values() for file in files], force)
+    # what an earlier folder of fixels held is none of the new one's
+    with staged_files(dest, whole_folders=[file for files in names.values() for file in files]) as folder:
         for done, name in enumerate(names):
             report(Progress("writing", done / len(names)))
             FORMATS[name].write(source, folder, choices)

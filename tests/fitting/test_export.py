@@ -156,6 +156,19 @@ def test_an_error_halfway_leaves_nothing(folder, tmp_path, monkeypatch):
     assert not (tmp_path / "e").exists()
 
 
+def test_an_error_while_moving_takes_no_folder_away(folder, tmp_path):
+    """A folder of the user's where a file should go is no reason to lose it, nor the fixels of before."""
+    dest = tmp_path / "e"
+    export(read_source(folder), ["fixels"], dest)
+    (dest / "wm_fod.mif").mkdir()
+    (dest / "wm_fod.mif" / "notes.txt").write_text("precious")
+    before = everything_in(dest)
+    with pytest.raises(OutputError, match="cannot be written"):
+        export(read_source(folder, degree=4), ["fixels", "mif"], dest, force=True)
+    after = everything_in(dest)
+    assert {name: after[name] for name in before} == before
+
+
 def test_a_mask_of_another_grid_is_refused(folder, tmp_path):
     write_image(tmp_path / "m.nii.gz", [np.ones((3, 3, 3), np.float32)], (3, 3, 3), AFFINE, {})
     with pytest.raises(ScanError, match=r"mask \(m\.nii\.gz\) is 3 × 3 × 3 voxels but out 9 × 8 × 7; resample"):
