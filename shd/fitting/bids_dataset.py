@@ -69,7 +69,7 @@ class BidsDataset:
                 if other != subject.name:
                     raise FormatError(
                         f"{self.names.name}: {path} would be of 2 scans, {other} and {subject.name}; add {{session}}, "
-                        "{other} and {space} to the patterns"
+                        "{other}, {space} and {after} to the patterns"
                     )
 
     def begin(self) -> None:
@@ -171,7 +171,7 @@ def read_records(out: Path) -> list[tuple[Entities, dict[str, Any]]]:
 
 def _stem(entities: Entities) -> str:
     labels = (
-        f"sub-{entities.subject}", entities.session and f"ses-{entities.session}", entities.other,
-        entities.space and f"space-{entities.space}", entities.desc and f"desc-{entities.desc}",
+        f"sub-{entities.subject}", entities.session and f"ses-{entities.session}", entities.scan,
+        entities.desc and f"desc-{entities.desc}",
     )  # fmt: skip
     return "_".join(filter(None, labels))

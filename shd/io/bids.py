@@ -79,10 +79,15 @@ def write_bids(
     check_absent([Path(dest) / path for (kind, _), path in planned.items() if kind != "mask" or not desc], force)
     scan = stored.record.get("inputs", {}).get("dwi")
     with staged_files(dest) as stage:
-        put_description(stage, Path(dest), None if scan is None else Path(scan).parent)
+        put_description(stage, Path(dest), None if scan is None else _dataset_of(Path(scan)))
         put_derivatives(stage, stored, names, entities)
         written = sorted(path.relative_to(stage) for path in stage.rglob("*") if path.is_file())
     return [Path(dest) / path for path in written]
+
+
+def _dataset_of(scan: Path) -> Path | None:
+    """Return the folder of the BIDS dataset that a file is in, the nearest with a description; None outside of one."""
+    return next((folder for folder in scan.absolute().parents if (folder / _DESCRIPTION).is_file()), None)
 
 
 def planned_files(stored: StoredFit, names: NameTemplate, entities: Entities) -> dict[tuple[str, str], Path]:
