@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from shd.errors import SettingsError, ShdWarning
+from shd.fitting.checked_result import read_checked_result
 from shd.fitting.exports.dipy_harmonics import DIPY_SH
 from shd.fitting.exports.fib import FIB
 from shd.fitting.exports.fixel_folder import FIXELS
@@ -18,7 +19,7 @@ from shd.fitting.exports.samples import ODF
 from shd.fitting.exports.source import Source
 from shd.fitting.progress import Progress, Report, silent
 from shd.io.atomic import check_absent
-from shd.io.fit_folder import StoredFit, read_fit_folder
+from shd.io.fit_folder import StoredFit
 from shd.io.harmonics import truncated
 from shd.io.masks import read_mask
 from shd.io.staging import staged_files
@@ -35,10 +36,10 @@ def read_source(path: str | Path, degree: int | None = None, mask: str | Path | 
     """Return what a fit's folder or an fODF image holds, up to `degree` and inside `mask` (an image, above 0.5).
 
     Voxels where a tissue has a value that is not finite are left out, with a warning. Raises ScanError and
-    EvaluationError as `read_fit_folder` and, for the mask, `read_mask`; FormatError for a degree that is not held, or
+    EvaluationError as `read_checked_result`, ScanError as `read_mask`; FormatError for a degree that is not held, or
     where no voxel is left.
     """
-    stored: StoredFit = read_fit_folder(path)
+    stored: StoredFit = read_checked_result(path)
     fod, inside, name = stored.fod, stored.fod.mask, Path(path).name
     if mask is not None:
         inside = inside & read_mask(mask, name, fod.wm.shape, fod.affine)
