@@ -14,12 +14,12 @@ def convert(
     out: Path = typer.Argument(help="Image to write: .nii, .nii.gz, .mif or .mif.gz."),
     from_basis: str | None = typer.Option(None, help="Basis of IN; by default its sidecar's, or guessed."),
     from_axes: str | None = typer.Option(None, help="scanner or voxel; by default the sidecar's, or guessed."),
-    to_basis: str | None = typer.Option(None, help="mrtrix3 (by default), tournier07 or descoteaux07, or _legacy."),
+    to_basis: str | None = typer.Option(None, help="mrtrix3 (default), tournier07 or descoteaux07 (or …_legacy)."),
     to_axes: str | None = typer.Option(None, help="By default scanner for mrtrix3, voxel for DIPY's bases."),
     degree: int | None = typer.Option(None, help="Write harmonics up to this even degree; by default all."),
     peaks: bool = typer.Option(False, "--peaks", help="IN holds peaks, not harmonics."),
     from_layout: str | None = typer.Option(None, help="Peaks: mrtrix, scilpy or tractseg; by default as for axes."),
-    to_layout: str | None = typer.Option(None, help="Peaks: mrtrix (by default), scilpy or tractseg."),
+    to_layout: str | None = typer.Option(None, help="Peaks: mrtrix (default), scilpy or tractseg."),
     force: bool = typer.Option(False, "--force", help="Replace OUT."),
 ) -> None:
     """Convert harmonics between bases, axes and degrees, or peaks between layouts; exact, both ways."""

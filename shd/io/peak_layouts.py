@@ -85,7 +85,7 @@ def read_laid_out(
     data, affine, sidecar = read_with_sidecar(path)
     if data.ndim != 4 or data.shape[-1] % 3:
         raise FormatError(f"{path.name}: shape {data.shape}, but peaks come as (x, y, z, 3·N); is it a peaks image?")
-    vectors = np.nan_to_num(data, nan=0.0).reshape(*data.shape[:3], -1, 3)
+    vectors = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0).reshape(*data.shape[:3], -1, 3)
     lengths = np.linalg.norm(vectors, axis=-1)
     directions = np.divide(vectors, lengths[..., None], out=np.zeros_like(vectors), where=lengths[..., None] > 0)
     if layout.unit:
@@ -104,7 +104,7 @@ def _values_beside(path: Path, shape: tuple[int, ...]) -> Float32[np.ndarray, "x
         raise FormatError(
             f"{file.name} is {values.shape} but {path.name} has {shape[-1]} peaks on {shape[:3]}; are they of one scan?"
         )
-    return np.nan_to_num(values, nan=0.0)
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _ranked(peaks: Peaks) -> Peaks:

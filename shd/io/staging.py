@@ -53,8 +53,13 @@ def _move(stage: Path, dest: Path, whole_folders: Collection[str]) -> None:
         final.parent.mkdir(parents=True, exist_ok=True)
         path.replace(final)
     for folder in folders:
-        final = dest / folder.relative_to(stage)
-        if final.exists():
-            final.replace(stage / f".replaced-{folder.name}")  # removed with the stage
+        final, before = dest / folder.relative_to(stage), stage / f".replaced-{folder.name}"
         final.parent.mkdir(parents=True, exist_ok=True)
-        folder.replace(final)
+        if final.exists():
+            final.replace(before)  # removed with the stage
+        try:
+            folder.replace(final)
+        except OSError:
+            if before.exists():
+                before.replace(final)
+            raise

@@ -64,6 +64,14 @@ def test_peaks_come_highest_first_or_in_the_order_of_the_file(tmp_path):
     np.testing.assert_allclose(kept.directions, peaks.directions, atol=1e-6)
 
 
+def test_infinite_peaks_are_absent(tmp_path):
+    data = np.ones((1, 1, 2, 6), np.float32)
+    data[0, 0, 1, :3] = np.inf
+    nib.save(nib.Nifti1Image(data, AFFINE), tmp_path / "p.nii")
+    read, _, _ = read_peaks(tmp_path / "p.nii")
+    np.testing.assert_allclose(read.amplitudes[0, 0], [[3**0.5] * 2, [3**0.5, 0]], rtol=1e-6)
+
+
 def test_unit_peaks_keep_their_order(tmp_path):
     """They differ in length by rounding, which ranks nothing."""
     peaks = random_peaks()

@@ -1,5 +1,7 @@
 """Files that appear together in a folder that holds others'."""
 
+from pathlib import Path
+
 import pytest
 
 from shd.errors import OutputError
@@ -56,3 +58,17 @@ def test_a_folder_in_the_place_of_a_file_stays(dest):
     with pytest.raises(OutputError, match="cannot be written"), staged_files(dest, whole_folders=["fixels"]) as stage:
         fill(stage)
     assert everything_in(dest) == before
+
+
+def test_a_folder_that_cannot_be_replaced_stays(dest, monkeypatch):
+    replace = Path.replace
+
+    def full(path, target):
+        if path.name == "fixels" and ".partial-" in str(path):
+            raise OSError(28, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match="No space left"), staged_files(dest, whole_folders=["fixels"]) as stage:
+        fill(stage)
+    assert files_in(dest) >= {"fixels/old.txt", "sub-01/old.txt", "other.txt"}
