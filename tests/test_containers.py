@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from tests.support.lock import GPU_LOCK, LOCK, ROOT, declared, needed_by, read_lock
+from tests.support.lock import GPU_LOCK, LOCK, ROOT, closure, declared, needed_by, read_lock
 
 RECIPES = ("Dockerfile", "shd.def", ".dockerignore", "requirements.lock", "requirements-gpu.lock")
 
@@ -168,6 +168,18 @@ def test_what_the_pinned_need_is_pinned():
             checked += 1
     if not checked:
         pytest.skip(f"no pinned version is installed in this Python {sys.version_info[:2]}")
+
+
+def test_nothing_is_pinned_that_nothing_needs():
+    """Where this environment holds the pinned versions, which say what is needed."""
+    pinned = read_lock(LOCK)
+    try:
+        needed = closure()
+    except PackageNotFoundError as error:
+        pytest.skip(f"{error.name} is not installed")
+    if any(pinned.get(name) != held for name, held in needed.items()):
+        pytest.skip("this environment holds other versions, which may need others")
+    assert pinned.keys() - needed.keys() == set()
 
 
 def test_the_reader_sees_what_is_wrong():

@@ -40,7 +40,7 @@ def bids(
     n_workers: int | None = typer.Option(None, "--n-workers", "--workers", min=1, help="Processes; as many as fit."),
     scheduler: str | None = typer.Option(None, help="Address of a dask scheduler that runs, or its JSON file."),
     retries: int = typer.Option(2, min=0, help="How often a scan is tried again whose worker died."),
-    work_dir: Path | None = typer.Option(None, "--work-dir", "-w", help="Unfinished work; by default OUT/.work."),
+    work_dir: Path | None = typer.Option(None, "--work-dir", "-w", help="Folder for .work (unfinished); default OUT."),
     skip_bids_validation: bool = typer.Option(False, "--skip-bids-validation", help="Take a folder that does not say "
         "it is a BIDS dataset."),
     force: bool = typer.Option(False, "--force", help="Compute everything again, and replace results."),

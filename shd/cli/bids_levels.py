@@ -43,7 +43,7 @@ class Asked:
         if not self.skip_validation:
             check_dataset(self.source)
         out = self.out.absolute()
-        work = self.work.absolute() if self.work else out / ".work"
+        work = (self.work or out).absolute()
         given = {} if responses == "own" else responses_in(out / GROUP if responses == GROUP else Path(responses))
         return BidsDataset(out, self.source.absolute(), work, names, given), subjects
 

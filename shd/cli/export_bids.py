@@ -23,8 +23,8 @@ def export_bids(
     force: bool,
 ) -> None:
     """Write the whole result, as it is, below the dataset's folder `dest`."""
+    from shd.fitting.checked_result import read_checked_result
     from shd.io.bids import write_bids
-    from shd.io.fit_folder import read_fit_folder
 
     if len(formats) > 1:
         raise typer.BadParameter(f"--to {','.join(formats)}: bids makes a dataset of its own; export it alone")
@@ -33,7 +33,7 @@ def export_bids(
     if degree is not None or mask is not None:
         raise typer.BadParameter("--degree and --mask: not of bids, which writes what was fitted; leave them out")
     files = write_bids(
-        read_fit_folder(out), dest, subject=subject, session=session, space=space, template=template, force=force
+        read_checked_result(out), dest, subject=subject, session=session, space=space, template=template, force=force
     )
     for file in files:
         tell(str(file))

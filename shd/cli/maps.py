@@ -21,15 +21,15 @@ def maps(
 ) -> None:
     """Make scalar maps: fibre density, number of fibres, anisotropy, colours, dispersion, tissue fractions."""
     from shd.cli.progress_bar import shown_progress
+    from shd.fitting.checked_result import read_checked_result
     from shd.fitting.maps import make_maps, peaks_of, wanted_maps, write_maps
-    from shd.io.fit_folder import read_fit_folder
 
     dest = dest or (result if result.is_dir() else result.parent) / "maps"
     for name in ("run.json", "wm_fod.nii.gz"):
         if (dest / name).exists():
             raise OutputError(f"{dest}: holds {name}, so it is no place for maps; give another --dest")
     with output_folder(dest, force) as folder:
-        stored = read_fit_folder(result)
+        stored = read_checked_result(result)
         names = wanted_maps(stored.fod, [name.strip() for name in only.split(",")] if only is not None else None)
         with shown_progress() as report:
             peaks = peaks_of(stored)

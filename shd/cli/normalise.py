@@ -20,14 +20,14 @@ def normalise(
 ) -> None:
     """Divide fODFs and tissues by a smooth field, so that amplitudes compare between voxels and between scans."""
     from shd.cli.progress_bar import shown_progress
+    from shd.fitting.checked_result import read_checked_result
     from shd.fitting.normalise import normalise_fit, write_normalised
-    from shd.io.fit_folder import read_fit_folder
 
     out = out or (result if result.is_dir() else result.parent) / "normalised"
     if out.absolute() == result.absolute():
         raise typer.BadParameter(f"--out {out} is the result itself; give another folder")
     with output_folder(out, force) as folder:
-        stored = read_fit_folder(result)
+        stored = read_checked_result(result)
         with shown_progress() as report:
             normalised = normalise_fit(stored, order=order, reference=reference, report=report)
             files = write_normalised(folder, stored, normalised, report)

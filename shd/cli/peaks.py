@@ -23,13 +23,13 @@ def peaks(
     import numpy as np
 
     from shd.errors import ScanError
+    from shd.fitting.checked_result import read_checked_result
     from shd.fodf.peaks import find_peaks
     from shd.io.atomic import check_absent
-    from shd.io.fit_folder import read_fit_folder
     from shd.io.peaks import write_peaks
 
     check_absent([out], force)
-    stored = read_fit_folder(result)
+    stored = read_checked_result(result)
     fod = stored.fod
     if not fod.mask.any():
         raise ScanError(f"{result}: 0 of {fod.mask.size} voxels hold an fODF; give another image or mask")

@@ -35,12 +35,12 @@ def track(
 ) -> None:
     """Follow fODFs: seeds to streamlines, in a file that every tractography program reads."""
     from shd.cli.progress_bar import shown_progress
+    from shd.fitting.checked_result import read_checked_result
     from shd.fitting.track import check_outputs, read_region, write_tracks
     from shd.fitting.track import track as track_fods
-    from shd.io.fit_folder import read_fit_folder
 
     check_outputs(out, force)
-    stored = read_fit_folder(fod)
+    stored = read_checked_result(fod)
     regions = {
         name: read_region(path, stored.fod, name)
         for name, path in (("seeds", seeds), ("mask", mask))

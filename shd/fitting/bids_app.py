@@ -50,7 +50,7 @@ def run_participants(
     )
     write_pages(dataset.out, sorted({dataset.entities(subject).subject for subject in subjects}))
     with suppress(OSError):  # other runs may be at work there
-        dataset.work.rmdir()
+        dataset.unpublished.rmdir()
     return outcomes
 
 

@@ -35,8 +35,8 @@ _EVERY = tuple((kind, tissue) for kind in KINDS for tissue in (TISSUES if kind i
 class BidsDataset:
     """A `Destination`: BIDS derivatives in `out` of the scans in the dataset `source`.
 
-    work: folder where a scan's fit is until it is published. responses: files by tissue, the same for all scans; then
-    the results are in one unit, intensities are normalised, and names say so. Without, each scan has its own.
+    work: folder in which `.work` holds a scan's fit until it is published. responses: files by tissue, the same for all
+    scans; then the results are in one unit, intensities are normalised, and names say so. Without, each has its own.
     """
 
     out: Path
@@ -44,6 +44,11 @@ class BidsDataset:
     work: Path
     names: NameTemplate
     responses: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def unpublished(self) -> Path:
+        """Folder of the fits that are not published, which is the run's own: `work` may hold what is the user's."""
+        return self.work / ".work"
 
     @property
     def summary(self) -> Path:
@@ -64,7 +69,7 @@ class BidsDataset:
                 if other != subject.name:
                     raise FormatError(
                         f"{self.names.name}: {path} would be of 2 scans, {other} and {subject.name}; add {{session}}, "
-                        "{other} and {space} to the patterns"
+                        "{other}, {space} and {after} to the patterns"
                     )
 
     def begin(self) -> None:
@@ -105,7 +110,7 @@ class BidsDataset:
         shutil.rmtree(self._work_of(subject), ignore_errors=True)
 
     def _work_of(self, subject: Subject) -> Path:
-        return self.work / self.record(subject).stem
+        return self.unpublished / self.record(subject).stem
 
     def _publish(self, fit: Path, subject: Subject) -> None:
         stored, entities, record = read_fit_folder(fit), self.entities(subject), self.record(subject)
@@ -166,7 +171,7 @@ def read_records(out: Path) -> list[tuple[Entities, dict[str, Any]]]:
 
 def _stem(entities: Entities) -> str:
     labels = (
-        f"sub-{entities.subject}", entities.session and f"ses-{entities.session}", entities.other,
-        entities.space and f"space-{entities.space}", entities.desc and f"desc-{entities.desc}",
+        f"sub-{entities.subject}", entities.session and f"ses-{entities.session}", entities.scan,
+        entities.desc and f"desc-{entities.desc}",
     )  # fmt: skip
     return "_".join(filter(None, labels))

@@ -111,7 +111,7 @@ def _scales(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _about(entities: Entities, record: Mapping[str, Any]) -> dict[str, Any]:
-    scan = "_".join(filter(None, (entities.other, entities.space and f"space-{entities.space}")))
+    scan = entities.scan
     return {
         "participant_id": f"sub-{entities.subject}",
         "session_id": f"ses-{entities.session}" if entities.session else "n/a",

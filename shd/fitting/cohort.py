@@ -12,11 +12,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import torch
 
 from shd._version import __version__
-from shd.errors import OutputError
+from shd.errors import OutputError, ScanError
 from shd.fitting.cluster import Failure, can_distribute, in_turn, local_cluster, running_scheduler, spread
 from shd.fitting.cohort_subject import (
     DONE_BEFORE,
@@ -34,6 +33,7 @@ from shd.fitting.progress import Progress, Report, silent
 from shd.inference.memory import available_memory
 from shd.io.atomic import write_json
 from shd.io.checkpoints import read_model
+from shd.io.images import read_grid
 from shd.io.subjects import Subject
 
 __all__ = ["Choices", "Outcome", "infer_cohort", "infer_into"]
@@ -186,8 +186,8 @@ def _workers_for(subjects: Sequence[Subject], device: str) -> int:
 
 def _bytes_of(subject: Subject) -> int:
     """Return what the scan takes in memory at the peak, by its header; 0 where it has none, as its task will say."""
-    with suppress(OSError, ValueError, nib.filebasedimages.ImageFileError):
-        return _SCAN_COPIES * 4 * prod(nib.load(subject.dwi).shape)  # type: ignore[attr-defined]
+    with suppress(ScanError):
+        return _SCAN_COPIES * 4 * prod(read_grid(subject.dwi)[0])
     return 0
 
 

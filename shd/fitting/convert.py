@@ -23,7 +23,7 @@ from shd.sphere.bases import BASES, change_basis
 
 __all__ = ["Converted", "Known", "convert_harmonics", "convert_peaks", "guess_axes_of", "guess_basis_of"]
 
-_ENOUGH = 150_000
+_ENOUGH, _LOOKED_AT = 150_000, 50_000  # voxels for the axes and for the basis: quick, and in little memory
 _TOLD = ("OrientationEncoding", "Frame", "DipyBasis", "PeakLayout")  # keys of a sidecar that a conversion changes
 
 
@@ -94,7 +94,7 @@ def convert_peaks(
     _check("layout", tuple(LAYOUTS), from_layout, to_layout)
     files = _files(out) + (_files(values_path(out)) if LAYOUTS[to_layout].unit else [])
     check_absent(files, force)
-    read, affine, sidecar = read_laid_out(source, LAYOUTS["mrtrix"])
+    read, affine, sidecar = read_laid_out(source, LAYOUTS["mrtrix"], ranked=False)  # unit vectors have no rank
     known = _known(
         "layout", from_layout, stated_layout(sidecar), lambda: _guess_layout(read.directions, read.amplitudes, affine),
         source.name,
@@ -117,8 +117,10 @@ def _known(what: str, said: str | None, stated: str | None, guess: Any, name: st
 
 
 def guess_basis_of(coefficients: Float32[np.ndarray, "x y z coeff"]) -> Guess:
-    """Return the basis in which an image of harmonics seems to be told."""
-    return guess_basis(coefficients[coefficients[..., 0] != 0])
+    """Return the basis in which an image of harmonics seems to be told, by 50,000 of its voxels."""
+    present = np.flatnonzero(coefficients[..., 0] != 0)
+    drawn = np.sort(np.random.default_rng(0).permutation(present)[:_LOOKED_AT])
+    return guess_basis(coefficients[np.unravel_index(drawn, coefficients.shape[:3])])
 
 
 def guess_axes_of(

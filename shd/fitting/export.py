@@ -1,10 +1,13 @@
 """A result, written for other programs: fODFs, peaks and fixels in the files, axes and bases that each reads."""
 
-import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from shd.errors import FormatError, SettingsError
+import numpy as np
+
+from shd.errors import SettingsError, ShdWarning
+from shd.fitting.checked_result import read_checked_result
 from shd.fitting.exports.dipy_harmonics import DIPY_SH
 from shd.fitting.exports.fib import FIB
 from shd.fitting.exports.fixel_folder import FIXELS
@@ -16,11 +19,11 @@ from shd.fitting.exports.samples import ODF
 from shd.fitting.exports.source import Source
 from shd.fitting.progress import Progress, Report, silent
 from shd.io.atomic import check_absent
-from shd.io.fit_folder import StoredFit, read_fit_folder
-from shd.io.grids import check_same_grid
+from shd.io.fit_folder import StoredFit
 from shd.io.harmonics import truncated
-from shd.io.images import read_with_sidecar
+from shd.io.masks import read_mask
 from shd.io.staging import staged_files
+from shd.scans.scan import finite_voxels
 
 __all__ = ["FORMATS", "export", "export_folder", "read_source"]
 
@@ -32,17 +35,26 @@ FORMATS: dict[str, Format] = {
 def read_source(path: str | Path, degree: int | None = None, mask: str | Path | None = None) -> Source:
     """Return what a fit's folder or an fODF image holds, up to `degree` and inside `mask` (an image, above 0.5).
 
-    Raises ScanError and EvaluationError as `read_fit_folder`, and where the mask lies on another grid; FormatError for
-    a degree that is not held.
+    Voxels where a tissue has a value that is not finite are left out, with a warning. Raises ScanError and
+    EvaluationError as `read_checked_result`, ScanError as `read_mask`; FormatError for a degree that is not held, or
+    where no voxel is left.
     """
-    stored: StoredFit = read_fit_folder(path)
-    fod, inside = stored.fod, stored.fod.mask
+    stored: StoredFit = read_checked_result(path)
+    fod, inside, name = stored.fod, stored.fod.mask, Path(path).name
     if mask is not None:
-        values, grid, _ = read_with_sidecar(mask)
-        check_same_grid(Path(mask).name, values.shape, grid, Path(path).name, fod.wm.shape, fod.affine)
-        inside = inside & (values.reshape(inside.shape) > 0.5)
-    wm = truncated(fod.wm, fod.degree, degree, Path(path).name)
-    return Source(wm, fod.isotropic, fod.affine, inside, stored.sidecars)
+        inside = inside & read_mask(mask, name, fod.wm.shape, fod.affine)
+    wm = truncated(fod.wm, fod.degree, degree, name)
+    finite = finite_voxels(wm)
+    for volume in fod.isotropic.values():
+        finite &= np.isfinite(volume)
+    lost = inside & ~finite
+    if lost.any():
+        warnings.warn(
+            f"{name}: {lost.sum()} of {inside.sum()} voxels hold values that are not finite; they are left out",
+            ShdWarning,
+            stacklevel=2,
+        )
+    return Source(wm, fod.isotropic, fod.affine, inside & finite, stored.sidecars)
 
 
 def export_folder(path: str | Path) -> Path:
@@ -70,17 +82,12 @@ def export(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise SettingsError(f"format {', '.join(unknown) or '(none)'}: unknown; give one of {', '.join(FORMATS)}")
-    if not source.mask.any():
-        raise FormatError(f"0 of {source.mask.size} voxels are inside the mask; give a mask that covers some fODFs")
     dest = Path(dest)
     names = {name: FORMATS[name].files(source, choices) for name in dict.fromkeys(formats)}
-    places = [dest / file for files in names.values() for file in files]
-    check_absent(places, force)
-    with staged_files(dest) as folder:
+    check_absent([dest / file for files in names.values() for file in files], force)
+    # what an earlier folder of fixels held is none of the new one's
+    with staged_files(dest, whole_folders=[file for files in names.values() for file in files]) as folder:
         for done, name in enumerate(names):
             report(Progress("writing", done / len(names)))
             FORMATS[name].write(source, folder, choices)
-        for place in places:
-            if place.is_dir():  # what an earlier folder of fixels held is none of the new one's
-                shutil.rmtree(place)
     return {name: [dest / file for file in files] for name, files in names.items()}

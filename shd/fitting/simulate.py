@@ -13,7 +13,8 @@ from shd.fitting.output_folder import OutputFolder
 from shd.fitting.progress import Progress, Report, silent
 from shd.io.geometry import read_geometry
 from shd.io.gradients import read_fsl, read_mrtrix
-from shd.io.nifti import read_image
+from shd.io.images import read_grid
+from shd.io.mif import is_mif
 from shd.io.phantoms import write_phantom
 from shd.report.phantom_figure import phantom_figure
 from shd.signal.gradients import Gradients, gradient_table
@@ -153,10 +154,10 @@ def read_affine(path: Path) -> tuple[Float[np.ndarray, "4 4"], tuple[int, int, i
 
     Raises SimulationError where the file holds neither, ScanError for a damaged image.
     """
-    if path.name.endswith((".nii", ".nii.gz")):
-        image, _ = read_image(path)
-        x, y, z = (*image.shape, 1, 1)[:3]
-        return np.asarray(image.affine, dtype=np.float64), (int(x), int(y), int(z))
+    if is_mif(path) or path.name.endswith((".nii", ".nii.gz")):
+        shape, affine = read_grid(path)
+        x, y, z = (*shape, 1, 1)[:3]
+        return affine, (x, y, z)
     try:
         rows = np.atleast_2d(np.loadtxt(path, dtype=np.float64))
     except (OSError, ValueError) as error:

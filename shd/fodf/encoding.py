@@ -63,6 +63,7 @@ def converted_volumes(
     """Give the volumes of matrix · coefficients one after the other, zero outside `mask`: one is held in memory."""
     for row in matrix.astype(np.float32):
         volume = np.zeros(coefficients.shape[:3], np.float32)
-        for column in np.flatnonzero(row):
-            volume += row[column] * coefficients[..., column]
+        with np.errstate(invalid="ignore", over="ignore"):  # of what is not finite, outside the mask
+            for column in np.flatnonzero(row):
+                volume += row[column] * coefficients[..., column]
         yield volume if mask is None else np.where(mask, volume, np.float32(0))

@@ -31,10 +31,10 @@ def total_density(coefficients: Float[np.ndarray, "voxel coeff"]) -> Float32[np.
 def generalised_anisotropy(coefficients: Float[np.ndarray, "voxel coeff"]) -> Float32[np.ndarray, " voxel"]:
     """Return the standard deviation of the fODF over its root mean square, √(1 − c₀₀² / Σ c²): 0 for a sphere, below 1.
 
-    Source: Tuch, Magn. Reson. Med. 52 (2004), eq. 24, for infinitely many directions (Parseval's theorem). 0 where the
-    fODF is zero.
+    Source: the generalised fractional anisotropy of Tuch, Magn. Reson. Med. 52 (2004), for infinitely many directions
+    (Parseval's theorem). 0 where the fODF is zero.
     """
-    power = np.sum(coefficients.astype(np.float64) ** 2, axis=1)
+    power = np.einsum("vc,vc->v", coefficients, coefficients, dtype=np.float64)
     round_share = np.divide(coefficients[:, 0].astype(np.float64) ** 2, power, out=np.ones(len(power)), where=power > 0)
     return np.sqrt(np.maximum(1.0 - round_share, 0.0)).astype(np.float32)
 

@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from shd.errors import OutputError, ScanError
+from shd.fodf.encoding import OURS
 from shd.io.atomic import check_absent, write_json
 from shd.io.bids_names import Entities, NameTemplate, checked_label, read_template
 from shd.io.bids_sidecars import dataset_description, field_sidecar, fod_sidecar, mask_sidecar, peaks_sidecar
 from shd.io.fit_folder import StoredFit
-from shd.io.fodf import fod_encoding, write_fod, write_scalar
+from shd.io.fodf import write_fod, write_scalar
+from shd.io.harmonics import harmonic_encoding
 from shd.io.images import read_with_sidecar, write_image
 from shd.io.mif import is_mif
 from shd.io.staging import staged_files
@@ -77,10 +79,15 @@ def write_bids(
     check_absent([Path(dest) / path for (kind, _), path in planned.items() if kind != "mask" or not desc], force)
     scan = stored.record.get("inputs", {}).get("dwi")
     with staged_files(dest) as stage:
-        put_description(stage, Path(dest), None if scan is None else Path(scan).parent)
+        put_description(stage, Path(dest), None if scan is None else _dataset_of(Path(scan)))
         put_derivatives(stage, stored, names, entities)
         written = sorted(path.relative_to(stage) for path in stage.rglob("*") if path.is_file())
     return [Path(dest) / path for path in written]
+
+
+def _dataset_of(scan: Path) -> Path | None:
+    """Return the folder of the BIDS dataset that a file is in, the nearest with a description; None outside of one."""
+    return next((folder for folder in scan.absolute().parents if (folder / _DESCRIPTION).is_file()), None)
 
 
 def planned_files(stored: StoredFit, names: NameTemplate, entities: Entities) -> dict[tuple[str, str], Path]:
@@ -114,7 +121,7 @@ def _write(stored: StoredFit, kind: str, tissue: str, path: Path, sources: Seque
             write_fod(path, fod.wm, fod.affine, fod.mask, describe)
         else:
             write_scalar(path, fod.isotropic[tissue], fod.affine, describe)
-        describe |= fod_encoding(fod.degree if tissue == "wm" else 0)
+        describe |= harmonic_encoding(OURS, fod.degree if tissue == "wm" else 0)
     elif kind == "mask":
         describe = mask_sidecar(sources)
         write_image(path, [fod.mask.astype(np.float32)], fod.mask.shape, fod.affine, describe)

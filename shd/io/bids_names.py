@@ -11,7 +11,7 @@ from shd.errors import FormatError
 
 __all__ = ["KINDS", "TEMPLATES", "Entities", "NameTemplate", "checked_label", "entities_of", "read_template"]
 
-FIELDS = ("subject", "session", "other", "space", "param", "label", "desc", "suffix")
+FIELDS = ("subject", "session", "other", "space", "after", "param", "label", "desc", "suffix")
 SUFFIXES = {
     "fod": "dwimap", "peaks": "dwimap", "mask": "mask", "field": "dwimap", "response": "response", "figure": "odfs",
 }  # fmt: skip
@@ -24,7 +24,7 @@ _ENDINGS = {
     "figure": (".png",),
 }
 
-_SCAN = "sub-{subject}[_ses-{session}][_{other}][_space-{space}]"
+_SCAN = "sub-{subject}[_ses-{session}][_{other}][_space-{space}][_{after}]"
 _DWI = "sub-{subject}[/ses-{session}]/dwi/" + _SCAN
 _COMMON = {
     **dict.fromkeys(("peaks", "field"), _DWI + "_model-shd_param-{param}[_desc-{desc}]_{suffix}.nii.gz"),
@@ -49,6 +49,7 @@ TEMPLATES: Mapping[str, Mapping[str, str]] = {
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+_AFTER_SPACE = ("chunk", "seg", "res", "den")  # in the order of the BIDS schema
 _LABEL = re.compile(r"[0-9A-Za-z+]+")
 
 
@@ -56,7 +57,8 @@ _LABEL = re.compile(r"[0-9A-Za-z+]+")
 class Entities:
     """What tells a scan's files from another's; labels without their keys, empty where there is none.
 
-    other: further entities as they stand in the scan's name, `acq-96_run-1`. desc: of a variant, `normalised`.
+    other: further entities as they stand in the scan's name, `acq-96_run-1`. desc: of a variant, `normalised`. after:
+    those that BIDS puts after the space, `res-2_den-32k`.
     """
 
     subject: str
@@ -64,6 +66,12 @@ class Entities:
     other: str = ""
     space: str = ""
     desc: str = ""
+    after: str = ""
+
+    @property
+    def scan(self) -> str:
+        """What tells the scan from others of the session: `acq-96_run-1_space-T1w_res-2`."""
+        return "_".join(filter(None, (self.other, self.space and f"space-{self.space}", self.after)))
 
 
 @dataclass(frozen=True)
@@ -183,6 +191,7 @@ def entities_of(name: str) -> Entities:
     labels = {key: label for key, mark, label in pairs if mark and label}
     if "sub" not in labels:
         raise FormatError(f"{name}: no subject; a BIDS name begins with sub-<label>")
-    known = ("sub", "ses", "space", "desc")
+    known = ("sub", "ses", "space", "desc", *_AFTER_SPACE)
     other = "_".join(f"{key}-{label}" for key, label in labels.items() if key not in known)
-    return Entities(labels["sub"], labels.get("ses", ""), other, labels.get("space", ""))
+    after = "_".join(f"{key}-{labels[key]}" for key in _AFTER_SPACE if key in labels)
+    return Entities(labels["sub"], labels.get("ses", ""), other, labels.get("space", ""), after=after)

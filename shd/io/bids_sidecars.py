@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shd._version import __version__
+from shd.io.peak_layouts import LAYOUTS, peak_encoding
 
 __all__ = ["SOURCE", "dataset_description", "field_sidecar", "fod_sidecar", "mask_sidecar", "peaks_sidecar"]
 
@@ -43,13 +44,7 @@ def peaks_sidecar(stored: Mapping[str, Any], sources: Sequence[str] = ()) -> dic
     return {
         "Description": "White matter: directions of the fODF's peaks, as long as the fODF is high, longest first",
         **_model(stored),
-        "OrientationEncoding": {
-            "AntipodalSymmetry": True,
-            "EncodingAxis": 3,
-            "FillValue": 0.0,
-            "Reference": "xyz",
-            "Type": "3vector",
-        },
+        "OrientationEncoding": {**peak_encoding(LAYOUTS["mrtrix"]), "FillValue": 0.0},
         **_common(sources),
     }
 

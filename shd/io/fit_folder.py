@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from shd.errors import ScanError
 from shd.fodf.field import FodField
 from shd.io.fodf import read_fod
 from shd.io.grids import check_same_grid
-from shd.io.images import read_with_sidecar
+from shd.io.masks import read_mask
 from shd.signal.response import TISSUES
 
 __all__ = ["StoredFit", "read_fit_folder"]
@@ -37,7 +36,8 @@ def read_fit_folder(path: str | Path) -> StoredFit:
     """Return the fODFs of a folder of `shd fit` or `shd infer`, or of one fODF image in the MRtrix3 basis.
 
     Without a mask, as beside an image alone, the voxels with any fODF are taken. Raises ScanError where the folder is
-    no result or a file is damaged, EvaluationError where tissues or mask lie on another grid than the fODFs.
+    no result, a file is damaged, or the mask is empty or lies on another grid than the fODFs, EvaluationError where
+    tissues do.
     """
     path = Path(path)
     if path.is_dir() and not (path / _FOD).is_file():
@@ -56,20 +56,11 @@ def read_fit_folder(path: str | Path) -> StoredFit:
                 volume, grid, sidecars[tissue] = read_fod(file)
                 check_same_grid(file.name, volume.shape, grid, image.name, wm.shape, affine)
                 isotropic[tissue] = volume[..., 0]
-        mask = _mask(path / _MASK, wm.shape[:3], affine, image.name)
+        if (path / _MASK).is_file():
+            mask = read_mask(path / _MASK, image.name, wm.shape, affine)
         record = _record(path / _RECORD)
     inside = np.asarray(wm.any(axis=-1)) if mask is None else mask
     return StoredFit(path, FodField(wm, isotropic, affine, inside), sidecars, record)
-
-
-def _mask(
-    file: Path, shape: tuple[int, ...], affine: Float[np.ndarray, "4 4"], beside: str
-) -> Bool[np.ndarray, "x y z"] | None:
-    if not file.is_file():
-        return None
-    values, grid, _ = read_with_sidecar(file)
-    check_same_grid(file.name, values.shape, grid, beside, shape, affine)
-    return values.reshape(shape) > 0.5
 
 
 def _record(file: Path) -> dict[str, Any]:

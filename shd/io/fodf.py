@@ -9,11 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from shd.errors import ScanError, ShdWarning
+from shd.fodf.encoding import OURS
 from shd.fodf.frames import to_voxel_axes
+from shd.io.harmonics import harmonic_encoding
 from shd.io.images import read_with_sidecar, write_image
 from shd.sphere.harmonics import degree_of_count
 
-__all__ = ["fod_encoding", "read_fod", "read_fod_for_dipy", "write_fod", "write_scalar"]
+__all__ = ["read_fod", "read_fod_for_dipy", "write_fod", "write_scalar"]
 
 
 def write_fod(
@@ -34,7 +36,7 @@ def write_fod(
     Raises `OutputError` where the file cannot be written, ValueError for a number of volumes no even degree has.
     """
     degree = degree_of_count(coefficients.shape[-1])
-    sidecar = {**(metadata or {}), **fod_encoding(degree)}
+    sidecar = {**(metadata or {}), **harmonic_encoding(OURS, degree)}
     write_image(path, _finite_volumes(coefficients, mask, Path(path).name), coefficients.shape, affine, sidecar)
 
 
@@ -85,21 +87,6 @@ def read_fod_for_dipy(path: str | Path) -> tuple[Float32[np.ndarray, "x y z coef
     """
     coefficients, affine, _ = read_fod(path)
     return to_voxel_axes(coefficients, affine), affine
-
-
-def fod_encoding(degree: int) -> dict[str, Any]:
-    """Return what a sidecar says of the basis and axes of fODFs that `write_fod` wrote."""
-    return {
-        "OrientationEncoding": {
-            "EncodingAxis": 3,
-            "Reference": "xyz",
-            "SphericalHarmonicBasis": "mrtrix3",
-            "SphericalHarmonicDegree": degree,
-            "Type": "sh",
-        },
-        "Frame": "scanner (RAS mm), whatever the image's affine",
-        "DipyBasis": "tournier07, legacy=False; DIPY needs voxel axes: shd.io.fodf.read_fod_for_dipy",
-    }
 
 
 def _finite_volumes(

@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from shd.errors import EvaluationError
 
-__all__ = ["check_same_grid", "greatest_offset"]
+__all__ = ["check_same_grid", "greatest_offset", "grid_difference"]
 
 _ALLOWED = 0.1  # of the smallest edge of a voxel, at the corners of the volume
 
@@ -22,17 +22,27 @@ def check_same_grid(
 
     name, other: what the images are called in the message. affine: voxel index → scanner RAS mm.
     """
+    difference = grid_difference(name, shape, affine, other, other_shape, other_affine)
+    if difference:
+        raise EvaluationError(f"{difference}; compare images of one grid: is it of another scan?")
+
+
+def grid_difference(
+    name: str,
+    shape: tuple[int, ...],
+    affine: Float[np.ndarray, "4 4"],
+    other: str,
+    other_shape: tuple[int, ...],
+    other_affine: Float[np.ndarray, "4 4"],
+) -> str:
+    """Return in words how two images differ, as `check_same_grid` has it; nothing where they lie on one grid."""
     if shape[:3] != other_shape[:3]:
-        raise EvaluationError(
-            f"{name} is {_times(shape)} voxels but {other} {_times(other_shape)}; compare images of one grid"
-        )
+        return f"{name} is {_times(shape)} voxels but {other} {_times(other_shape)}"
     offset = greatest_offset(affine, other_affine, shape)
     allowed = _ALLOWED * float(np.linalg.norm(other_affine[:3, :3], axis=0).min())
     if not offset <= allowed:
-        raise EvaluationError(
-            f"{name} lies {offset:.2f} mm away from {other} at a corner, more than the {allowed:.2f} mm allowed; is it "
-            "of another scan?"
-        )
+        return f"{name} lies {offset:.2f} mm away from {other} at a corner, more than the {allowed:.2f} mm allowed"
+    return ""
 
 
 def greatest_offset(affine: Float[np.ndarray, "4 4"], other: Float[np.ndarray, "4 4"], shape: tuple[int, ...]) -> float:

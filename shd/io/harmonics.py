@@ -13,7 +13,7 @@ from shd.io.images import read_with_sidecar, write_image
 from shd.sphere.bases import BASES, dipy_arguments
 from shd.sphere.harmonics import coefficient_count, degree_of_count
 
-__all__ = ["degree_of_image", "described", "read_harmonics", "stated_encoding", "truncated", "write_harmonics"]
+__all__ = ["degree_of_image", "harmonic_encoding", "read_harmonics", "stated_encoding", "truncated", "write_harmonics"]
 
 _REFERENCES = {"xyz": "scanner", "ijk": "voxel"}
 _ALSO = {"descoteaux": "descoteaux07_legacy", "tournier": "tournier07"}  # what BEP016 and older files call them
@@ -35,7 +35,7 @@ def write_harmonics(
     """
     degree = degree_of_count(coefficients.shape[-1])
     volumes = converted_volumes(coefficients, conversion_matrix(degree, old, new, affine), mask)
-    write_image(path, volumes, coefficients.shape, affine, {**(metadata or {}), **described(new, degree)})
+    write_image(path, volumes, coefficients.shape, affine, {**(metadata or {}), **harmonic_encoding(new, degree)})
 
 
 def read_harmonics(
@@ -94,10 +94,10 @@ def stated_encoding(sidecar: Mapping[str, Any], name: str) -> tuple[str | None, 
     return basis, _REFERENCES[reference] if reference is not None else None
 
 
-def described(encoding: Encoding, degree: int) -> dict[str, Any]:
+def harmonic_encoding(encoding: Encoding, degree: int) -> dict[str, Any]:
     """Return the keys of a sidecar that tell how coefficients are told."""
     name, legacy = dipy_arguments(encoding.basis)
-    scanner = encoding.axes == "scanner"
+    scanner, reader = encoding.axes == "scanner", ": shd.io.fodf.read_fod_for_dipy" if encoding == OURS else ""
     return {
         "OrientationEncoding": {
             "EncodingAxis": 3,
@@ -107,5 +107,5 @@ def described(encoding: Encoding, degree: int) -> dict[str, Any]:
             "Type": "sh",
         },
         "Frame": "scanner (RAS mm), whatever the image's affine" if scanner else "axes of the voxel grid",
-        "DipyBasis": f"{name}, legacy={legacy}" + ("; DIPY needs voxel axes" if scanner else ""),
+        "DipyBasis": f"{name}, legacy={legacy}" + (f"; DIPY needs voxel axes{reader}" if scanner else ""),
     }

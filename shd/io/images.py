@@ -15,13 +15,18 @@ from jaxtyping import Float, Float32, Real
 from shd._version import __version__
 from shd.errors import OutputError, ScanError
 from shd.io.atomic import whole_file, write_json
-from shd.io.mif import is_mif, read_mif, write_mif
-from shd.io.nifti import read_image
+from shd.io.mif import is_mif, read_mif, read_mif_header, write_mif
+from shd.io.nifti import open_image, read_image
 
-__all__ = ["read_with_sidecar", "sidecar_path", "write_image"]
+__all__ = ["image_stem", "read_grid", "read_with_sidecar", "sidecar_path", "write_image"]
 
 NIFTI1_LONGEST = 32767  # voxels along an axis: NIfTI-1 stores them in 16 bits
 GZIP_LEVEL = 1  # float noise hardly packs: level 6 saves 1 % of the file for 20 % more time
+
+
+def image_stem(path: str | Path) -> str:
+    """Return an image's name without .nii or .mif, and .gz."""
+    return Path(path).name.removesuffix(".gz").removesuffix(".nii").removesuffix(".mif")
 
 
 def sidecar_path(path: str | Path) -> Path:
@@ -67,6 +72,19 @@ def write_image(
                     _write_volumes(packed, header, volumes)
             else:
                 _write_volumes(raw, header, volumes)
+
+
+def read_grid(path: str | Path) -> tuple[tuple[int, ...], Float[np.ndarray, "4 4"]]:
+    """Return shape and affine (voxel index → scanner RAS mm) of a NIfTI or .mif, of which the header alone is read.
+
+    Raises `ScanError` for an image that is missing, or whose header is damaged.
+    """
+    path = Path(path)
+    if is_mif(path):
+        header = read_mif_header(path)
+        return tuple(header.shape), header.affine
+    image = open_image(path)
+    return tuple(int(size) for size in image.shape), np.asarray(image.affine, dtype=np.float64)
 
 
 def read_with_sidecar(

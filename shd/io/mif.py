@@ -17,7 +17,7 @@ from shd.errors import GradientError, ScanError
 from shd.io.atomic import plain, whole_file
 from shd.io.mif_header import MifHeader, header_text, parse_header
 
-__all__ = ["MifImage", "is_mif", "read_mif", "write_mif"]
+__all__ = ["MifImage", "is_mif", "read_mif", "read_mif_header", "write_mif"]
 
 _HEADER_LIMIT = 1 << 22  # bytes; a dw_scheme of 1000 volumes takes 60,000
 GZIP_LEVEL = 1
@@ -60,6 +60,19 @@ class MifImage:
 def is_mif(path: str | Path) -> bool:
     """Return whether a name is that of an MRtrix3 image."""
     return str(path).endswith((".mif", ".mif.gz"))
+
+
+def read_mif_header(path: str | Path) -> MifHeader:
+    """Return what an MRtrix3 image's header says, without its numbers; errors as in `read_mif`."""
+    path = Path(path)
+    if not path.is_file():
+        raise ScanError(f"{path}: no such file; check the path")
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(_HEADER_LIMIT)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ScanError(f"{path.name}: damaged or cut short ({error}); copy or convert it again") from None
+    return parse_header(head, path.name)
 
 
 def read_mif(path: str | Path) -> MifImage:

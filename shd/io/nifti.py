@@ -11,16 +11,15 @@ from nibabel.filebasedimages import ImageFileError
 
 from shd.errors import ScanError
 
-__all__ = ["read_image"]
+__all__ = ["open_image", "read_image"]
 
 _DAMAGE = (EOFError, OSError, ValueError, zlib.error)
 
 
-def read_image(path: Path) -> tuple[nib.Nifti1Image, Shaped[np.ndarray, "*grid"]]:
-    """Return a NIfTI-1 or -2 image and its intensities, in this machine's byte order.
+def open_image(path: Path) -> nib.Nifti1Image:
+    """Return a NIfTI-1 or -2 image whose header alone was read.
 
-    Unscaled integers and floats keep their type; uncompressed files of native byte order are memory-mapped, read
-    only. Scaled values become float32. Raises `ScanError` for a file that is missing, damaged or of another kind.
+    Raises `ScanError` for a file that is missing, of another kind, or whose header is damaged.
     """
     if not path.is_file():
         raise ScanError(f"{path}: no such file; check the path")
@@ -30,6 +29,16 @@ def read_image(path: Path) -> tuple[nib.Nifti1Image, Shaped[np.ndarray, "*grid"]
         raise ScanError(f"{path.name}: not a readable NIfTI file ({error}); convert or copy it again") from None
     if not isinstance(image, nib.Nifti1Image):
         raise ScanError(f"{path.name}: {type(image).__name__}, but NIfTI-1 or -2 (.nii, .nii.gz) is needed; convert it")
+    return image
+
+
+def read_image(path: Path) -> tuple[nib.Nifti1Image, Shaped[np.ndarray, "*grid"]]:
+    """Return a NIfTI-1 or -2 image and its intensities, in this machine's byte order.
+
+    Unscaled integers and floats keep their type; uncompressed files of native byte order are memory-mapped, read
+    only. Scaled values become float32. Raises `ScanError` for a file that is missing, damaged or of another kind.
+    """
+    image = open_image(path)
     dtype = image.get_data_dtype()
     if dtype.kind not in "iufb":
         raise ScanError(f"{path.name}: voxels of type {dtype}, but 1 real number a voxel is needed; convert the image")

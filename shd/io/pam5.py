@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float32
 from shd.fodf.encoding import OURS, Encoding, conversion_matrix, converted_volumes
 from shd.fodf.frames import peaks_to_voxel_axes
 from shd.fodf.peaks import Peaks
+from shd.fodf.scalar_maps import generalised_anisotropy
 from shd.io.atomic import whole_file
 from shd.io.spheres import named_sphere
 from shd.sphere.bases import change_basis
@@ -47,7 +48,8 @@ def write_pam5(
     pam.peak_indices = _nearest(told, np.asarray(directions.vertices, np.float32))
     pam.shm_coeff = held
     pam.B = functions(basis, np.asarray(directions.vertices, dtype=np.float64), degree).T.astype(np.float32)
-    pam.gfa = generalised_anisotropy(coefficients, mask)
+    pam.gfa = np.zeros(mask.shape, np.float32)
+    pam.gfa[mask] = generalised_anisotropy(coefficients[mask])
     pam.qa = pam.odf = None
     with whole_file(path) as partial:
         save_pam(str(partial), pam)
@@ -59,21 +61,6 @@ def functions(
     """Return the functions of a basis at unit vectors: values = functions @ coefficients."""
     identity = np.eye(even_harmonics(directions[:1], degree).shape[1])
     return even_harmonics(directions, degree) @ change_basis(identity, basis, "mrtrix3").T
-
-
-def generalised_anisotropy(
-    coefficients: Float[np.ndarray, "x y z coeff"], mask: Bool[np.ndarray, "x y z"]
-) -> Float32[np.ndarray, "x y z"]:
-    """Return √(1 − c₀₀² / Σ c²) inside the mask, zero elsewhere and where all is zero.
-
-    Source: Tuch, Magn. Reson. Med. 52 (2004), eq. 11, whose standard deviation and root mean square over the sphere
-    are sums of squares of coefficients in an orthonormal basis.
-    """
-    power = np.zeros(mask.shape, np.float32)
-    for index in range(coefficients.shape[-1]):
-        power += coefficients[..., index] ** 2
-    share = np.divide(coefficients[..., 0] ** 2, power, out=np.ones(mask.shape, np.float32), where=(power > 0) & mask)
-    return np.sqrt(np.maximum(1 - share, 0))
 
 
 def _nearest(peaks: Peaks, vertices: Float32[np.ndarray, "vertex 3"]) -> np.ndarray:

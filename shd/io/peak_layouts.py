@@ -14,7 +14,9 @@ from shd.fodf.frames import peaks_to_scanner_axes, peaks_to_voxel_axes
 from shd.fodf.peaks import Peaks
 from shd.io.images import read_with_sidecar, write_image
 
-__all__ = ["LAYOUTS", "PeakLayout", "read_laid_out", "stated_layout", "values_path", "write_laid_out"]
+__all__ = ["LAYOUTS", "PeakLayout", "peak_encoding", "read_laid_out", "stated_layout", "values_path", "write_laid_out"]
+
+_ROUNDING = 5  # digits to which amplitudes count, over the voxel's highest, when peaks are ranked
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def values_path(path: Path) -> Path:
 
 
 def write_laid_out(
-    path: Path,
+    path: str | Path,
     peaks: Peaks,
     affine: Float[np.ndarray, "4 4"],
     layout: PeakLayout,
@@ -54,40 +56,67 @@ def write_laid_out(
 ) -> None:
     """Write peaks on a grid (scanner axes, highest first) in a layout, float32, with a sidecar that says which.
 
-    affine: voxel index → scanner RAS mm. Raises OutputError where a file cannot be written.
+    affine: voxel index → scanner RAS mm. Image and sidecar appear whole or not at all. Raises OutputError where a file
+    cannot be written, ValueError for peaks that lie on no grid.
     """
+    path = Path(path)
+    if peaks.amplitudes.ndim != 4:
+        raise ValueError(f"peaks of shape {peaks.amplitudes.shape}: an image needs (x, y, z, peak); see Peaks.on_grid")
     told = peaks_to_voxel_axes(peaks, affine) if layout.axes == "voxel" else peaks
     count = layout.count or peaks.amplitudes.shape[-1]
     shape = peaks.amplitudes.shape[:3]
-    sidecar = {**(metadata or {}), **_described(layout)}
+    sidecar = {**(metadata or {}), "OrientationEncoding": peak_encoding(layout), "PeakLayout": layout.name}
     write_image(path, _components(told, count, layout), (*shape, 3 * count), affine, sidecar)
     if layout.unit:
         heights = (_amplitude(peaks, number) for number in range(count))
         write_image(values_path(path), heights, (*shape, count), affine, {"Description": "fODF amplitude of each peak"})
 
 
-def read_laid_out(path: Path, layout: PeakLayout) -> tuple[Peaks, Float[np.ndarray, "4 4"], dict[str, Any]]:
+def read_laid_out(
+    path: str | Path, layout: PeakLayout, ranked: bool = True
+) -> tuple[Peaks, Float[np.ndarray, "4 4"], dict[str, Any]]:
     """Return peaks (scanner axes), affine and sidecar of an image in a layout; absent peaks may be NaN or zero.
 
-    Amplitudes are the lengths, or those of the image beside it for unit directions. Raises ScanError where a file
-    cannot be read, FormatError where volumes do not come in threes.
+    Amplitudes are the lengths, or those of the image beside it for unit directions (one, without it). ranked: peaks
+    come the highest first, whatever the order of the file, which those of equal amplitude keep. Raises ScanError where
+    a file cannot be read, FormatError where volumes do not come in threes.
     """
+    path = Path(path)
     data, affine, sidecar = read_with_sidecar(path)
     if data.ndim != 4 or data.shape[-1] % 3:
         raise FormatError(f"{path.name}: shape {data.shape}, but peaks come as (x, y, z, 3·N); is it a peaks image?")
-    vectors = np.nan_to_num(data, nan=0.0).reshape(*data.shape[:3], -1, 3)
+    vectors = np.nan_to_num(data, nan=0.0, posinf=0.0, neginf=0.0).reshape(*data.shape[:3], -1, 3)
     lengths = np.linalg.norm(vectors, axis=-1)
     directions = np.divide(vectors, lengths[..., None], out=np.zeros_like(vectors), where=lengths[..., None] > 0)
-    if layout.unit and values_path(path).is_file():
-        values = read_with_sidecar(values_path(path))[0]
-        if values.shape != lengths.shape:
-            raise FormatError(
-                f"{values_path(path).name} is {values.shape} but {path.name} has {lengths.shape[-1]} peaks on "
-                f"{lengths.shape[:3]}; are they of one scan?"
-            )
-        lengths = np.where(lengths > 0, values, np.float32(0))
-    peaks = Peaks(directions, lengths)
+    if layout.unit:
+        lengths = np.where(lengths > 0, _values_beside(path, lengths.shape), np.float32(0))
+    peaks = _ranked(Peaks(directions, lengths)) if ranked else Peaks(directions, lengths)
     return (peaks_to_scanner_axes(peaks, affine) if layout.axes == "voxel" else peaks), affine, sidecar
+
+
+def _values_beside(path: Path, shape: tuple[int, ...]) -> Float32[np.ndarray, "x y z peak"]:
+    """Return the amplitudes of unit directions, one without an image of them; raises FormatError for another shape."""
+    file = values_path(path)
+    if not file.is_file():
+        return np.ones(shape, np.float32)
+    values = read_with_sidecar(file)[0]
+    if values.shape != shape:
+        raise FormatError(
+            f"{file.name} is {values.shape} but {path.name} has {shape[-1]} peaks on {shape[:3]}; are they of one scan?"
+        )
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _ranked(peaks: Peaks) -> Peaks:
+    """Return the peaks of each voxel, the highest first."""
+    heights = peaks.amplitudes
+    top = np.maximum(heights.max(axis=-1, keepdims=True, initial=0.0), np.finfo(np.float32).tiny)
+    shares = np.round(heights / top, _ROUNDING)
+    if (shares[..., 1:] <= shares[..., :-1]).all():
+        return peaks
+    order = np.argsort(-shares, axis=-1, kind="stable")
+    directions = np.take_along_axis(peaks.directions, order[..., None], axis=-2)
+    return Peaks(directions, np.take_along_axis(heights, order, axis=-1))
 
 
 def stated_layout(sidecar: Mapping[str, Any]) -> str | None:
@@ -96,15 +125,13 @@ def stated_layout(sidecar: Mapping[str, Any]) -> str | None:
     return layout if layout in LAYOUTS else None
 
 
-def _described(layout: PeakLayout) -> dict[str, Any]:
+def peak_encoding(layout: PeakLayout) -> dict[str, Any]:
+    """Return OrientationEncoding of peaks in a layout (BEP016 draft)."""
     return {
-        "OrientationEncoding": {
-            "EncodingAxis": 3,
-            "Reference": "xyz" if layout.axes == "scanner" else "ijk",
-            "Type": "unit3vector" if layout.unit else "3vector",
-            "AntipodalSymmetry": True,
-        },
-        "PeakLayout": layout.name,
+        "EncodingAxis": 3,
+        "Reference": "xyz" if layout.axes == "scanner" else "ijk",
+        "Type": "unit3vector" if layout.unit else "3vector",
+        "AntipodalSymmetry": True,
     }
 
 

@@ -94,7 +94,7 @@ def read_truth(folder: str | Path) -> Truth:
     if not truth.is_dir():
         raise SimulationError(f"{given}: holds no folder truth; give a folder that shd simulate wrote")
     fods, affine, _ = read_fod(truth / "fod.nii.gz")
-    peaks, _, _ = read_peaks(truth / "peaks.nii.gz")
+    peaks, _, _ = read_peaks(truth / "peaks.nii.gz", ranked=False)  # a triple a bundle
     bundles, tissues, endpoints, mask = (
         np.asarray(read_image(path)[1])
         for path in (

@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Shaped
 
 from shd.errors import GradientError, ScanError, ShdWarning
 from shd.io.gradients import qsiprep_evidence, read_fsl, read_mrtrix, read_qsiprep
+from shd.io.images import image_stem
+from shd.io.masks import read_mask
 from shd.io.mif import is_mif, read_mif
 from shd.io.nifti import read_image
 from shd.scans.brain_mask import computed_mask
@@ -57,7 +59,7 @@ def read_scan(
     inside = _mask_for(path, data, affine, gradients, mask)
     if ignore_bad_voxels:
         inside = _without_bad(path.name, data, inside)
-    return without_sparse_shells(Scan(data, affine, gradients, inside, name=_stem(path)))
+    return without_sparse_shells(Scan(data, affine, gradients, inside, name=image_stem(path)))
 
 
 def _series(
@@ -124,7 +126,7 @@ def _matching(
 
 def _tables_beside(image: Path) -> tuple[Path | None, Path | None, Path | None]:
     """Return the FSL pair, or else the MRtrix table, named as the image."""
-    bval, bvec, grad = (image.with_name(_stem(image) + suffix) for suffix in (".bval", ".bvec", ".b"))
+    bval, bvec, grad = (image.with_name(image_stem(image) + suffix) for suffix in (".bval", ".bvec", ".b"))
     if bval.is_file() and bvec.is_file() and not is_mif(image):
         return bval, bvec, None
     if grad.is_file():
@@ -147,7 +149,7 @@ def _read_pair(
     evidence = qsiprep_evidence(bvec) or qsiprep_evidence(image)
     if evidence is None:
         return read_fsl(bval, bvec, affine)
-    candidates = (bvec.with_suffix(".b"), image.with_name(_stem(image) + ".b"))
+    candidates = (bvec.with_suffix(".b"), image.with_name(image_stem(image) + ".b"))
     table = next((file for file in candidates if file.is_file()), None)
     orientation = "".join(nib.aff2axcodes(affine))
     reading = (
@@ -177,23 +179,7 @@ def _mask_for(
         inside, note = computed_mask(data, gradients)
         warnings.warn(f"{path.name}: {note}", ShdWarning, stacklevel=3)
         return inside
-    values, grid, _ = _series(Path(mask))
-    values = values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
-    if values.shape != data.shape[:3]:
-        raise ScanError(
-            f"the mask is {' × '.join(map(str, values.shape))} ({Path(mask).name}) but the scan "
-            f"{' × '.join(map(str, data.shape[:3]))} ({path.name}); resample the mask to the scan's grid"
-        )
-    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(data.shape[:3]) - 1)
-    difference = grid - affine
-    offset = np.linalg.norm(corners @ difference[:3, :3].T + difference[:3, 3], axis=1).max()
-    allowed = 0.1 * np.linalg.norm(affine[:3, :3], axis=0).min()
-    if not offset <= allowed:
-        raise ScanError(
-            f"the mask ({Path(mask).name}) lies {offset:.2f} mm away from the scan ({path.name}) at a corner, more "
-            f"than the {allowed:.2f} mm allowed; resample the mask to the scan's grid"
-        )
-    return np.asarray(values > 0.5)
+    return read_mask(mask, f"the scan ({path.name})", data.shape, affine)
 
 
 def _without_bad(
@@ -208,8 +194,3 @@ def _without_bad(
             stacklevel=3,
         )
     return mask & ~bad
-
-
-def _stem(path: Path) -> str:
-    """Return the file's name without .nii or .mif, and .gz."""
-    return path.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".mif")

@@ -2,7 +2,7 @@
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,12 +12,13 @@ __all__ = ["staged_files"]
 
 
 @contextmanager
-def staged_files(dest: str | Path, name: str | None = None) -> Iterator[Path]:
+def staged_files(dest: str | Path, name: str | None = None, whole_folders: Collection[str] = ()) -> Iterator[Path]:
     """Give an empty folder; what is below it when the block ends without an error takes the same place below `dest`.
 
     Folders are made as needed, and files of the same names are replaced. On an error in the block `dest` is as it was.
-    name: of what is written, if only one process at a time writes it: what it left where it was killed is then removed
-    by the next. Raises OutputError where `dest` cannot be written.
+    whole_folders: names, below `dest`, of folders that replace those there with all that they hold, when the files are
+    in their places. name: of what is written, if only one process at a time writes it: what it left where it was killed
+    is then removed by the next. Raises OutputError where `dest` cannot be written.
     """
     dest = Path(dest)
     made = [folder for folder in (dest, *dest.parents) if not folder.exists()]
@@ -32,10 +33,7 @@ def staged_files(dest: str | Path, name: str | None = None) -> Iterator[Path]:
     try:
         yield stage
         published = True
-        for path in sorted(path for path in stage.rglob("*") if not path.is_dir()):
-            final = dest / path.relative_to(stage)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(final)
+        _move(stage, dest, whole_folders)
     except OSError as error:
         raise OutputError(f"{dest}: cannot be written ({error.strerror}); is the disk full?") from error
     finally:
@@ -44,3 +42,24 @@ def staged_files(dest: str | Path, name: str | None = None) -> Iterator[Path]:
             for folder in made:
                 if not any(folder.iterdir()):
                     folder.rmdir()
+
+
+def _move(stage: Path, dest: Path, whole_folders: Collection[str]) -> None:
+    """Give what is below `stage` its place below `dest`."""
+    folders = [stage / name for name in whole_folders if (stage / name).is_dir()]
+    files = sorted(path for path in stage.rglob("*") if not path.is_dir() and not set(folders) & set(path.parents))
+    for path in files:
+        final = dest / path.relative_to(stage)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(final)
+    for folder in folders:
+        final, before = dest / folder.relative_to(stage), stage / f".replaced-{folder.name}"
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.exists():
+            final.replace(before)  # removed with the stage
+        try:
+            folder.replace(final)
+        except OSError:
+            if before.exists():
+                before.replace(final)
+            raise

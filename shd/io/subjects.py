@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shd.errors import ScanError
+from shd.io.images import image_stem
 from shd.io.responses import read_given_responses
 from shd.io.scans import read_scan
 from shd.scans.scan import Scan
@@ -184,4 +185,4 @@ def _check_names(source: Path, found: Iterable[tuple[str, Subject]]) -> None:
 
 def _stem(image: Path) -> str:
     """Return the name of a scan's file without its ending and what QSIPrep adds to every scan's."""
-    return image.name.removesuffix(".gz").removesuffix(".nii").removesuffix(_SCAN)
+    return image_stem(image).removesuffix(_SCAN)

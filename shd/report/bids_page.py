@@ -40,6 +40,7 @@ def _section(entities: Entities, record: Mapping[str, Any]) -> str:
 def _title(entities: Entities) -> str:
     labels = (
         entities.session and f"session {entities.session}", entities.other, entities.space and f"in {entities.space}",
+        entities.after,
         entities.desc,
     )  # fmt: skip
     return ", ".join(filter(None, labels)) or "scan"

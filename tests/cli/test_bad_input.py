@@ -96,11 +96,11 @@ CASES = {
     ),
     "empty mask": (
         lambda f: replace_image(f["mask"], np.zeros_like),
-        r"mask has 0 of 144 voxels; give one that covers the brain",
+        r"mask.*: 0 of 144 voxels are above 0\.5; give a mask that holds voxels",
     ),
     "mask of another shape": (
         lambda f: replace_image(f["mask"], lambda d: d[:, :, :3]),
-        r"mask is 6 × 6 × 3 \(mask\.nii\.gz\) but the scan 6 × 6 × 4 \(dwi\.nii\.gz\); resample the mask",
+        r"mask \(mask\.nii\.gz\) is 6 × 6 × 3 voxels but the scan \(dwi\.nii\.gz\) 6 × 6 × 4; resample the mask",
     ),
     "mask of another affine": (
         lambda f: replace_image(f["mask"], lambda d: d, shifted(AFFINE)),

@@ -127,6 +127,8 @@ def test_convert_peaks(out, tmp_path, capsys):
     (["--peaks", "--to-layout", "fsl"], "layout fsl: unknown; give one of mrtrix, scilpy, tractseg"),
     (["--peaks", "--degree", "4"], "--degree: only for harmonics"),
     (["--from-layout", "mrtrix"], "--from-layout: only for peaks; add --peaks"),
+    (["--to-layout", "mrtrix"], "--to-layout: only for peaks; add --peaks"),
+    (["--peaks", "--to-basis", "mrtrix3"], "--to-basis: only for harmonics"),
     (["--degree", "12"], "degree 12 is asked for but wm_fod.nii.gz has degree 8"),
 ])  # fmt: skip
 def test_bad_options_of_convert(out, tmp_path, capsys, options, message):

@@ -94,7 +94,7 @@ def spoilt(tmp_path):
     flat = tmp_path / "flat.nii.gz"
     nib.save(nib.Nifti1Image(np.ones((3, 3, 3, 44), np.float32), np.eye(4)), flat)
     return {
-        "empty mask": ((empty,), "mask has 0 of 7920 voxels"),
+        "empty mask": ((empty,), "mask.nii.gz: 0 of 7920 voxels are above 0.5"),
         "no result": ((tmp_path / "notes",), "0 files but no wm_fod.nii.gz"),
         "negative amounts": ((negative,), "voxels in the mask hold any tissue"),
         "no fODF": ((flat,), "44 coefficients"),

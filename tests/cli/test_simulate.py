@@ -9,6 +9,7 @@ import pytest
 import shd
 from shd.errors import SimulationError
 from shd.io.gradients import write_fsl
+from shd.io.images import write_image
 from shd.io.phantoms import read_truth
 from shd.io.scans import read_scan
 from shd.simulation.lesions import LesionPlan
@@ -81,16 +82,15 @@ def test_a_geometry_file_is_simulated_on_any_grid_with_any_gradients(tmp_path):
     assert "parallel" in (tmp_path / "0" / "simulation.json").read_text()
 
 
-def test_an_image_lends_its_affine_and_shape(tmp_path):
-    image = nib.Nifti1Image(
-        np.zeros((9, 8, 7), np.float32), np.array([[3.0, 0, 0, -12], [0, 3, 0, -10], [0, 0, 3, -9], [0, 0, 0, 1]])
-    )
-    nib.save(image, tmp_path / "grid.nii.gz")
+@pytest.mark.parametrize("name", ["grid.nii.gz", "grid.mif"])
+def test_an_image_lends_its_affine_and_shape(tmp_path, name):
+    affine = np.array([[3.0, 0, 0, -12], [0, 3, 0, -10], [0, 0, 3, -9], [0, 0, 0, 1]])
+    write_image(tmp_path / name, [np.zeros((9, 8, 7), np.float32)], (9, 8, 7), affine, None)
     out = tmp_path / "out"
-    assert run("bending", "--affine", tmp_path / "grid.nii.gz", "--protocol", "clinical", "--out", out) == 0
+    assert run("bending", "--affine", tmp_path / name, "--protocol", "clinical", "--out", out) == 0
     scan = read(out)
     assert scan.shape == (9, 8, 7)
-    np.testing.assert_array_equal(scan.affine, image.affine)
+    np.testing.assert_array_equal(scan.affine, affine)
 
 
 def test_the_same_seed_is_the_same_file(tmp_path):

@@ -158,7 +158,7 @@ def test_every_scan_has_its_files_log_record_and_page(place):
         assert ": done after" in log and "_desc-preproc_dwi.nii.gz" in log and "inference 1.5, peaks 0.2" in log
         record = json.loads((out / "logs" / f"{name}{SPACE}_run.json").read_text())
         assert all((out / path).is_file() for path in record["files"].values())
-    assert not (place / "work").exists()
+    assert not list((place / "work").iterdir())
     assert json.loads((out / "logs" / "cohort.json").read_text())["counts"] == {"done": 5}
     page = (out / "sub-02.html").read_text()
     assert page.count("<img") == 2 and "session a" in page and "gradients agree with the anatomy" in page
@@ -170,6 +170,21 @@ def test_every_scan_has_its_files_log_record_and_page(place):
     description = json.loads((out / "dataset_description.json").read_text())
     assert (out / description["DatasetLinks"]["preprocessed"]).resolve() == place / "qsiprep"
     assert description["SourceDatasets"] == [{"URL": (place / "qsiprep").as_uri()}]
+
+
+def test_the_folder_given_for_unfinished_work_stays_with_what_it_holds(place):
+    dataset = dataset_of(place)
+    for theirs in (dataset.work / "sub-01_space-ACPC_run", dataset.work / "sub-04_space-ACPC_run"):
+        theirs.mkdir(parents=True)
+        (theirs / "notes.txt").write_text("precious")
+    before = everything_in(place / "work")
+    run(place)
+    assert everything_in(place / "work") == before
+    for theirs in dataset.work.iterdir():
+        (theirs / "notes.txt").unlink()
+        theirs.rmdir()
+    run(place)
+    assert dataset.work.is_dir()
 
 
 def test_a_second_run_does_nothing(place):
@@ -190,7 +205,7 @@ def test_a_killed_run_goes_on_where_it_was(killed, place, when):
     assert computed(killed / when) == Counter(NAMES)
     left = DONE_BEFORE if when == "after the record" else DONE
     assert before == dict.fromkeys(NAMES, DONE) | {"sub-01": DONE_BEFORE, "sub-02_ses-a": left}
-    assert not (killed / when / "work").exists()
+    assert not list((killed / when / "work").iterdir())
     run(place)  # what an uninterrupted run leaves
     ours, theirs = (set(everything_in(folder / "out")) for folder in (killed / when, place))
     assert ours == theirs or (ours ^ theirs) <= {f"logs/sub-02_ses-a{SPACE}.log"}

@@ -9,7 +9,7 @@ import pytest
 
 from shd.errors import FormatError, OutputError, SettingsError
 from shd.fitting.convert import convert_harmonics, convert_peaks
-from shd.fodf.peaks import find_peaks
+from shd.fodf.peaks import Peaks, find_peaks
 from shd.io.fodf import read_fod, write_fod
 from shd.io.peak_layouts import LAYOUTS, read_laid_out, write_laid_out
 from shd.simulation import crossing_phantom
@@ -174,3 +174,14 @@ def test_a_phantoms_fods_are_told_in_their_basis_and_axes(tmp_path):
     guessed = convert_harmonics(bare(tmp_path / "d.nii.gz"), tmp_path / "back.nii.gz")
     assert guessed.old == "descoteaux07_legacy, voxel axes"
     assert json.loads((tmp_path / "back.json").read_text())["OrientationEncoding"]["Reference"] == "xyz"
+
+
+@pytest.mark.parametrize("layout", ["tractseg", "scilpy"])
+def test_the_highest_peaks_are_kept_whatever_their_order(tmp_path, peaks, layout):
+    _, given = peaks
+    turned = Peaks(given.directions[..., ::-1, :].copy(), given.amplitudes[..., ::-1].copy())
+    write_laid_out(tmp_path / "turned.nii", turned, AFFINE, LAYOUTS["mrtrix"])
+    convert_peaks(tmp_path / "turned.nii", tmp_path / "few.nii", to_layout=layout)
+    read, _, _ = read_laid_out(tmp_path / "few.nii", LAYOUTS[layout], ranked=False)
+    count = LAYOUTS[layout].count
+    np.testing.assert_allclose(read.amplitudes, given.amplitudes[..., :count], rtol=1e-5)

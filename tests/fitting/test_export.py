@@ -1,13 +1,17 @@
 """Exports as a Python user makes them: all files of all formats, or none."""
 
+import nibabel as nib
 import numpy as np
 import pytest
+from dipy.io.peaks import load_pam
 
-from shd.errors import EvaluationError, FormatError, OutputError, SettingsError
+from shd.errors import FormatError, OutputError, ScanError, SettingsError, ShdWarning
 from shd.fitting.export import FORMATS, export, export_folder, read_source
 from shd.fitting.exports.format import Choices
+from shd.io.fib import lps_affine, read_fib
+from shd.io.fixel_folder import read_fixels
 from shd.io.fodf import read_fod, write_fod, write_scalar
-from shd.io.images import write_image
+from shd.io.images import read_with_sidecar, write_image
 from tests.interop.known_fods import GRIDS, SHAPE, scattered_fibres
 from tests.support.stored import everything_in
 
@@ -61,6 +65,40 @@ def test_tissues_mask_and_sidecar_are_kept(folder, tmp_path):
         gm = read_fod(tmp_path / "e" / f"gm{ending}")[0]
         assert (gm[2:] == 0.5).all() and not gm[:2].any()
         np.testing.assert_allclose(affine, AFFINE, atol=1e-5)
+
+
+def numbers_in(path):
+    """The values in an image or a file of DIPY's, a voxel's in a row."""
+    if path.suffix != ".pam5":
+        return read_with_sidecar(path)[0].reshape(*SHAPE, -1)
+    pam = load_pam(str(path))
+    fields = (pam.shm_coeff, pam.gfa[..., None], pam.peak_values, pam.peak_dirs.reshape(*SHAPE, -1))
+    return np.concatenate(fields, axis=-1)
+
+
+def test_voxels_that_are_not_finite_are_left_out_of_every_format(folder, tmp_path):
+    """One warning, and zeros in all files alike, as outside of the mask."""
+    wm = np.asarray(nib.load(folder / "wm_fod.nii.gz").dataobj).copy()
+    wm[0, 0, 0, 7], wm[4, 4, 4, 3], wm[5, 4, 4, 3], wm[5, 4, 4, 4] = np.nan, np.nan, np.inf, -np.inf
+    nib.save(nib.Nifti1Image(wm, AFFINE), folder / "wm_fod.nii.gz")
+    gm = np.full(SHAPE, 0.5, np.float32)
+    gm[6, 4, 4] = np.inf
+    nib.save(nib.Nifti1Image(gm, AFFINE), folder / "gm.nii.gz")
+    with pytest.warns(ShdWarning) as warned:
+        export(read_source(folder), OWN, tmp_path / "e")
+    expected = "out: 3 of 392 voxels hold values that are not finite; they are left out"
+    assert [str(each.message) for each in warned] == [expected]
+    files = [path for path in (tmp_path / "e").iterdir() if path.name.endswith((".nii.gz", ".mif", ".pam5"))]
+    assert len(files) == 11
+    for path in files:
+        values = numbers_in(path)
+        if path.name == "peaks_mrtrix.nii.gz":  # NaN is how MRtrix3 says that there is no peak
+            values = np.nan_to_num(values)
+        assert np.isfinite(values).all() and values[3, 4, 4].any(), path.name
+        assert not values[4:7, 4, 4].any() and not values[0].any(), path.name
+    _, counted, _ = read_fixels(tmp_path / "e" / "fixels")
+    assert not counted[4:7, 4, 4].any() and counted[3, 4, 4]
+    assert np.isfinite(read_fib(tmp_path / "e" / "wm.fib.gz", lps_affine(AFFINE, SHAPE)[0]).amplitudes).all()
 
 
 def test_a_lower_degree_and_a_smaller_mask(folder, tmp_path):
@@ -118,16 +156,34 @@ def test_an_error_halfway_leaves_nothing(folder, tmp_path, monkeypatch):
     assert not (tmp_path / "e").exists()
 
 
+def test_an_error_while_moving_takes_no_folder_away(folder, tmp_path):
+    """A folder of the user's where a file should go is no reason to lose it, nor the fixels of before."""
+    dest = tmp_path / "e"
+    export(read_source(folder), ["fixels"], dest)
+    (dest / "wm_fod.mif").mkdir()
+    (dest / "wm_fod.mif" / "notes.txt").write_text("precious")
+    before = everything_in(dest)
+    with pytest.raises(OutputError, match="cannot be written"):
+        export(read_source(folder, degree=4), ["fixels", "mif"], dest, force=True)
+    after = everything_in(dest)
+    assert {name: after[name] for name in before} == before
+
+
 def test_a_mask_of_another_grid_is_refused(folder, tmp_path):
     write_image(tmp_path / "m.nii.gz", [np.ones((3, 3, 3), np.float32)], (3, 3, 3), AFFINE, {})
-    with pytest.raises(EvaluationError, match=r"m\.nii\.gz is 3 × 3 × 3 voxels but out 9 × 8 × 7"):
+    with pytest.raises(ScanError, match=r"mask \(m\.nii\.gz\) is 3 × 3 × 3 voxels but out 9 × 8 × 7; resample"):
         read_source(folder, mask=tmp_path / "m.nii.gz")
 
 
 def test_an_empty_mask_is_refused(folder, tmp_path):
     write_image(tmp_path / "m.nii.gz", [np.zeros(SHAPE, np.float32)], SHAPE, AFFINE, {})
+    with pytest.raises(ScanError, match=r"m\.nii\.gz: 0 of 504 voxels are above 0\.5"):
+        read_source(folder, mask=tmp_path / "m.nii.gz")
+    outside = np.zeros(SHAPE, np.float32)
+    outside[0] = 1
+    write_image(tmp_path / "o.nii.gz", [outside], SHAPE, AFFINE, {})
     with pytest.raises(FormatError, match="0 of 504 voxels are inside the mask"):
-        export(read_source(folder, mask=tmp_path / "m.nii.gz"), ["mif"], tmp_path / "e")
+        read_source(folder, mask=tmp_path / "o.nii.gz")
 
 
 @pytest.mark.parametrize("degree", [3, 10])

@@ -167,6 +167,22 @@ def test_a_normalised_result_says_so(fit, tmp_path):
     assert sidecar(wm)["IntensityNormalisation"] == {"Order": 3, "Scale": 1.25}
 
 
+@pytest.mark.parametrize("described", [True, False])
+def test_the_source_is_the_dataset_of_the_scan(tmp_path, described):
+    scan = tmp_path / "qsiprep" / "sub-01" / "ses-a" / "dwi" / "sub-01_ses-a_dwi.nii.gz"
+    scan.parent.mkdir(parents=True)
+    if described:
+        (tmp_path / "qsiprep" / "dataset_description.json").write_text("{}")
+    fit = store_fit(tmp_path / "fit", inputs={"dwi": str(scan)})
+    write_bids(read_fit_folder(fit), tmp_path / "shd", subject="01")
+    said = json.loads((tmp_path / "shd" / "dataset_description.json").read_text())
+    if described:
+        assert said["SourceDatasets"] == [{"URL": (tmp_path / "qsiprep").as_uri()}]
+        assert said["DatasetLinks"] == {"preprocessed": "../qsiprep"}
+    else:
+        assert said["SourceDatasets"] == [] and "DatasetLinks" not in said
+
+
 def test_an_image_alone(fit, tmp_path):
     files = write_bids(read_fit_folder(fit / "wm_fod.nii.gz"), tmp_path, subject="sub-7")
     images = {path.name for path in files if path.name.endswith(".nii.gz")}

@@ -49,7 +49,7 @@ def test_a_file_renames_what_it_names_and_leaves_the_rest(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [({"fod": "sub-{subject}_{sesion}.nii"}, r"unknown field \{sesion\} .* the 8 fields are subject, session"),
+    [({"fod": "sub-{subject}_{sesion}.nii"}, r"unknown field \{sesion\} .* the 9 fields are subject, session"),
      ({"fod": "sub-{subject}_{}.nii"}, r"unknown field \{\}"),
      ({"fods": "sub-{subject}.nii"}, r"'fods' is none of the 6 names .*fod, peaks"),
      ({}, "0 of 6 names"), (["fod"], "not a table"), ({"fod": 3}, "not a table"),
@@ -101,5 +101,9 @@ def test_entities_of_a_scan():
         "01", "a", "acq-96_run-1", "T1w"
     )
     assert entities_of("sub-01") == BARE
+    found = entities_of("sub-01_acq-96_space-T1w_res-2_desc-preproc_dwi.nii.gz")
+    assert found == Entities("01", "", "acq-96", "T1w", after="res-2") and found.scan == "acq-96_space-T1w_res-2"
+    name = "sub-01_acq-96_space-T1w_res-2_model-shd_param-wm_dwimap.nii.gz"  # in the order of the BIDS schema
+    assert read_template("bep016").path("fod", found, "wm").name == name
     with pytest.raises(FormatError, match="no subject"):
         entities_of("dwi.nii.gz")

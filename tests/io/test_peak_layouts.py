@@ -44,6 +44,27 @@ def test_round_trip(tmp_path, layout, frame):
     assert sidecar["Note"] == "kept" and stated_layout(sidecar) == layout.name
 
 
+@layouts
+def test_the_lowest_are_left_out_whatever_their_order(tmp_path, layout):
+    """From a file that has the lowest first, the layout keeps the highest."""
+    given = peaks(count=6)
+    turned = Peaks(given.directions[..., ::-1, :].copy(), given.amplitudes[..., ::-1].copy())
+    write_laid_out(tmp_path / "all.nii", turned, GRIDS["LAS"], LAYOUTS["mrtrix"])
+    read, affine, _ = read_laid_out(tmp_path / "all.nii", LAYOUTS["mrtrix"])
+    write_laid_out(tmp_path / "few.nii", read, affine, layout)
+    count = layout.count or 6
+    kept, _, _ = read_laid_out(tmp_path / "few.nii", layout, ranked=False)
+    np.testing.assert_allclose(kept.amplitudes, given.amplitudes[..., :count], rtol=1e-5)
+
+
+def test_values_rank_unit_vectors(tmp_path):
+    given = peaks(count=5)
+    turned = Peaks(given.directions[..., ::-1, :].copy(), given.amplitudes[..., ::-1].copy())
+    write_laid_out(tmp_path / "p.nii", turned, GRIDS["LAS"], LAYOUTS["scilpy"])
+    read, _, _ = read_laid_out(tmp_path / "p.nii", LAYOUTS["scilpy"])
+    np.testing.assert_allclose(read.amplitudes, given.amplitudes, rtol=1e-6)
+
+
 def test_mrtrix_layout_is_what_write_peaks_writes(tmp_path):
     write_laid_out(tmp_path / "a.nii", peaks(), GRIDS["oblique"], LAYOUTS["mrtrix"])
     write_peaks(tmp_path / "b.nii", peaks(), GRIDS["oblique"])

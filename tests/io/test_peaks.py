@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from shd.errors import ScanError
+from shd.errors import FormatError
 from shd.fodf.peaks import Peaks
 from shd.io.peaks import read_peaks, write_peaks
 from shd.sphere.directions import normalised
@@ -24,7 +24,7 @@ def random_peaks(shape=(3, 4, 5), count=3):
 def test_round_trip(tmp_path):
     peaks = random_peaks()
     write_peaks(tmp_path / "peaks.nii.gz", peaks, AFFINE, {"Model": {"Description": "x"}})
-    read, affine, sidecar = read_peaks(tmp_path / "peaks.nii.gz")
+    read, affine, sidecar = read_peaks(tmp_path / "peaks.nii.gz", ranked=False)
     np.testing.assert_allclose(read.directions, peaks.directions, atol=1e-6)
     np.testing.assert_allclose(read.amplitudes, peaks.amplitudes, rtol=1e-6)
     np.testing.assert_array_equal(affine, AFFINE)
@@ -51,6 +51,35 @@ def test_zero_filled_files_are_read_too(tmp_path):
     )
 
 
+def test_peaks_come_highest_first_or_in_the_order_of_the_file(tmp_path):
+    """Programs may write them in any order; what follows keeps the first few."""
+    peaks = random_peaks()
+    write_peaks(tmp_path / "p.nii", peaks, AFFINE)
+    read, _, _ = read_peaks(tmp_path / "p.nii")
+    order = np.argsort(-peaks.amplitudes, axis=-1, kind="stable")
+    np.testing.assert_allclose(read.amplitudes, -np.sort(-peaks.amplitudes, axis=-1), rtol=1e-6)
+    expected = np.take_along_axis(peaks.directions, order[..., None], axis=-2)
+    np.testing.assert_allclose(read.directions, expected, atol=1e-6)
+    kept, _, _ = read_peaks(tmp_path / "p.nii", ranked=False)
+    np.testing.assert_allclose(kept.directions, peaks.directions, atol=1e-6)
+
+
+def test_infinite_peaks_are_absent(tmp_path):
+    data = np.ones((1, 1, 2, 6), np.float32)
+    data[0, 0, 1, :3] = np.inf
+    nib.save(nib.Nifti1Image(data, AFFINE), tmp_path / "p.nii")
+    read, _, _ = read_peaks(tmp_path / "p.nii")
+    np.testing.assert_allclose(read.amplitudes[0, 0], [[3**0.5] * 2, [3**0.5, 0]], rtol=1e-6)
+
+
+def test_unit_peaks_keep_their_order(tmp_path):
+    """They differ in length by rounding, which ranks nothing."""
+    peaks = random_peaks()
+    unit = Peaks(peaks.directions, (peaks.amplitudes > 0).astype(np.float32))
+    write_peaks(tmp_path / "p.nii", unit, AFFINE)
+    np.testing.assert_allclose(read_peaks(tmp_path / "p.nii")[0].directions, unit.directions, atol=1e-6)
+
+
 def test_peaks_on_no_grid_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"\(7, 3\).*on_grid"):
         write_peaks(tmp_path / "p.nii", Peaks(np.zeros((7, 3, 3)), np.zeros((7, 3))), AFFINE)
@@ -60,7 +89,7 @@ def test_peaks_on_no_grid_are_refused(tmp_path):
 @pytest.mark.parametrize("shape", [(2, 2, 2, 4), (2, 2, 2)])
 def test_images_of_other_shapes_are_refused(tmp_path, shape):
     nib.save(nib.Nifti1Image(np.zeros(shape, np.float32), AFFINE), tmp_path / "p.nii")
-    with pytest.raises(ScanError, match=r"3·N.*peaks image"):
+    with pytest.raises(FormatError, match=r"3·N.*peaks image"):
         read_peaks(tmp_path / "p.nii")
 
 

@@ -190,3 +190,10 @@ def test_derivatives_are_read_in_mrtrix_convention(tmp_path):
     scan, _ = subject.read()
     np.testing.assert_allclose(scan.gradients.directions, phantom.scan.gradients.directions, atol=1e-8)
     np.testing.assert_array_equal(scan.mask, phantom.scan.mask)
+
+
+def test_the_name_of_a_scan_is_without_its_ending(tmp_path):
+    for name in ("a.mif", "b.mif.gz", "c.nii", "d.nii.gz"):
+        (tmp_path / name).touch()
+    text = listed(tmp_path, "list.txt", "a.mif\nb.mif.gz\nc.nii\nd.nii.gz\n")
+    assert [subject.name for subject in read_subjects(text)] == ["a", "b", "c", "d"]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from shd.fitting.exports.format import Choices, Format
 from shd.fitting.exports.source import Source
 from shd.io.fodf import write_fod, write_scalar
@@ -28,7 +30,8 @@ def _write_mif(source: Source, folder: Path, choices: Choices) -> None:
 def _write(source: Source, folder: Path, ending: str) -> None:
     write_fod(folder / f"wm_fod{ending}", source.wm, source.affine, source.mask, source.sidecar())
     for tissue, volume in source.isotropic.items():
-        write_scalar(folder / f"{tissue}{ending}", volume * source.mask, source.affine, source.sidecar(tissue))
+        inside = np.where(source.mask, volume, np.float32(0))
+        write_scalar(folder / f"{tissue}{ending}", inside, source.affine, source.sidecar(tissue))
 
 
 MRTRIX_FOD = Format("mrtrix-fod", _nifti_files, _write_nifti)

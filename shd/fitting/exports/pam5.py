@@ -7,7 +7,7 @@ from shd.fitting.exports.format import Choices, Format
 from shd.fitting.exports.source import Source
 from shd.fodf.encoding import Encoding
 from shd.io.atomic import write_json
-from shd.io.harmonics import described
+from shd.io.harmonics import harmonic_encoding
 from shd.io.pam5 import write_pam5
 from shd.io.spheres import named_sphere
 from shd.sphere.harmonics import degree_of_count
@@ -23,7 +23,7 @@ def _files(source: Source, choices: Choices) -> list[str]:
 
 def _write(source: Source, folder: Path, choices: Choices) -> None:
     write_pam5(folder / "wm.pam5", source.wm, source.peaks, source.affine, source.mask, choices.sphere, choices.basis)
-    told = described(Encoding(choices.basis, "voxel"), degree_of_count(source.wm.shape[-1]))
+    told = harmonic_encoding(Encoding(choices.basis, "voxel"), degree_of_count(source.wm.shape[-1]))
     write_json(folder / "wm_pam5.json", {**source.sidecar(), **told, "Sphere": choices.sphere})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from shd.errors import FormatError
 from shd.fodf.lobes import Fixels, fixels_of
 from shd.fodf.peaks import Peaks, find_peaks
 
@@ -18,7 +19,8 @@ __all__ = ["Source"]
 class Source:
     """fODFs in the MRtrix3 basis and scanner axes, on the grid of `affine` (voxel index → scanner RAS mm).
 
-    isotropic: l = 0 coefficient of the other tissues. sidecars: BEP016 keys, by tissue.
+    isotropic: l = 0 coefficient of the other tissues. mask: voxels to export, all finite; what lies outside may be
+    anything. sidecars: BEP016 keys, by tissue. Raises FormatError for an empty mask.
     """
 
     wm: Float[np.ndarray, "x y z coeff"]
@@ -26,6 +28,10 @@ class Source:
     affine: Float[np.ndarray, "4 4"]
     mask: Bool[np.ndarray, "x y z"]
     sidecars: Mapping[str, Mapping[str, Any]]
+
+    def __post_init__(self) -> None:
+        if not self.mask.any():
+            raise FormatError(f"0 of {self.mask.size} voxels are inside the mask; give a mask that covers some fODFs")
 
     @property
     def shape(self) -> tuple[int, int, int]:
