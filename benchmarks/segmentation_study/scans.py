@@ -7,7 +7,7 @@ import numpy as np
 
 from shd.fitting.simulate import simulate
 from shd.io.gradients import write_fsl
-from shd.io.images import write_image, write_label_image
+from shd.io.images import write_image
 from shd.io.subjects import Subject
 from shd.simulation.lesions import LesionPlan
 from shd.simulation.protocols import Protocol
@@ -67,4 +67,4 @@ def _simulate(folder: Path, label: Path, number: int, rotate: bool) -> None:
     table = scan.gradients
     write_fsl(folder / "dwi.bval", folder / "dwi.bvec", table.bvalues, table.directions, scan.affine)
     write_image(folder / "mask.nii.gz", [scan.mask.astype(np.float32)], scan.shape, scan.affine, {})
-    write_label_image(label, (lesions >= 0.5).astype(np.int16), scan.affine, {})
+    write_image(label, [(lesions >= 0.5).astype(np.int16)], scan.shape, scan.affine, {}, dtype="<i2")
