@@ -39,7 +39,7 @@ def write_segmenter_training(
         "settings": asdict(result.settings),
         "model": asdict(stored.config),
         "parameters": sum(weight.numel() for weight in stored.network.parameters()),
-        "q_table": {"bvalues": stored.table.bvalues, "directions": stored.table.directions},
+        "q_table": asdict(stored.table),
         "labels": list(stored.labels),
         "frequencies": list(result.frequencies),
         "thresholds": list(stored.thresholds),

@@ -1,6 +1,7 @@
 """Train a network that labels voxels of raw diffusion scans, end to end."""
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from torch import nn
 
-from shd.errors import CheckpointError, ResourceError, SettingsError, is_out_of_memory
+from shd.errors import CheckpointError, ResourceError, SettingsError, ShdWarning, is_out_of_memory
 from shd.evaluation.segmentation_scores import best_threshold
 from shd.fitting.progress import Progress, Report, silent
 from shd.fitting.segment_choices import segmentation_fingerprint
@@ -82,6 +83,13 @@ def train_segmenter(
             subjects, kept, Path(folder), labels=labels, resample=resample, ignore_bad_voxels=ignore_bad_voxels,
             on_subject=lambda done: report(Progress("subjects", done)),
         )  # fmt: skip
+        if config.kind == "equivariant" and not study.table.voxels.cubic:
+            warnings.warn(
+                f"voxels of {study.table.voxels}: the network counts voxels as cubes; with an edge more than 10 % "
+                "longer than another its answers do not turn with the head; regrid the scans to cubic voxels",
+                ShdWarning,
+                stacklevel=2,
+            )
         config = replace(config, classes=len(study.labels))
         name = segmentation_fingerprint(settings, config, subjects, kept, labels, resample)
         frequencies = label_frequencies(study.learned, len(study.labels))

@@ -1,4 +1,4 @@
-"""Segmentation networks as safetensors: weights, configuration, q-table, labels and thresholds."""
+"""Segmentation networks as safetensors: weights, configuration, q-table with voxels, labels and thresholds."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from shd.models.pq.config import SegmentationConfig
 from shd.models.pq.q_space import q_coordinates
 from shd.models.pq.segmenter import build_segmenter
 from shd.scans.q_table import QTable
+from shd.scans.voxels import Voxels
 
 __all__ = ["StoredSegmenter", "network_for", "read_segmenter", "write_segmenter"]
 
@@ -43,6 +44,7 @@ def write_segmenter(path: str | Path, stored: StoredSegmenter) -> None:
         "config": asdict(stored.config),
         "bvalues": stored.table.bvalues.tolist(),
         "directions": stored.table.directions.tolist(),
+        "voxels": asdict(stored.table.voxels),
         "labels": list(stored.labels),
         "thresholds": list(stored.thresholds),
     }
@@ -54,7 +56,9 @@ def read_segmenter(path: str | Path, device: str = "cpu") -> StoredSegmenter:
     tensors, description = read_tensors(path, _KIND)
     try:
         config = SegmentationConfig(**description["config"])
-        table = QTable(np.array(description["bvalues"]), np.array(description["directions"]))
+        x, y, z = map(float, description["voxels"]["sizes"])
+        voxels = Voxels((x, y, z), bool(description["voxels"]["right_handed"]))
+        table = QTable(np.array(description["bvalues"]), np.array(description["directions"]), voxels)
         network = network_for(config, table)
         network.load_state_dict(tensors)
         labels, thresholds = tuple(map(int, description["labels"])), tuple(map(float, description["thresholds"]))

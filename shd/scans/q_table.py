@@ -1,4 +1,4 @@
-"""Which diffusion weightings a network for raw scans takes, along the image's own axes, and a scan brought to them."""
+"""Which scans a network for raw scans takes: weightings along the image's axes, voxels; and a scan brought to them."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Float32
 
 from shd.errors import GradientError
 from shd.scans.scan import Scan
+from shd.scans.voxels import Voxels, voxels_of
 from shd.signal.gradients import Gradients, axis_count, gradient_table
 from shd.sphere.directions import axial_angle
 from shd.sphere.harmonics import even_harmonics, harmonic_fit_matrix, highest_degree_for
@@ -26,14 +27,16 @@ _SPARE = 1.3  # directions for each coefficient of a shell that is resampled: fe
 class QTable:
     """The q-space points of a scan: the mean of its b=0 volumes first, then its weighted volumes in their order.
 
-    bvalues: s/mm², the first 0. directions: unit vectors along the image's axes, the first zero.
+    bvalues: s/mm², the first 0. directions: unit vectors along the image's axes, the first zero. voxels: between which
+    these axes lead.
     """
 
     bvalues: Float[np.ndarray, " q"]
     directions: Float[np.ndarray, "q 3"]
+    voxels: Voxels
 
     def difference(self, other: "QTable") -> str | None:
-        """Say in what another table differs from this one, or return None; opposite directions are one axis."""
+        """Say in what another table's weightings differ, or return None; opposite directions are one axis."""
         if len(other.bvalues) != len(self.bvalues):
             return f"{len(other.bvalues) - 1} weighted volumes instead of {len(self.bvalues) - 1}"
         b, angle = np.abs(other.bvalues - self.bvalues), axial_angle(self.directions, other.directions)[1:]
@@ -56,7 +59,8 @@ def q_table(scan: Scan) -> QTable:
     table = scan.gradients
     weighted = _weighted(table)
     directions = table.directions[weighted] @ scan.rotation
-    return QTable(np.concatenate([[0.0], table.bvalues[weighted]]), np.vstack([np.zeros(3), directions]))
+    bvalues = np.concatenate([[0.0], table.bvalues[weighted]])
+    return QTable(bvalues, np.vstack([np.zeros(3), directions]), voxels_of(scan))
 
 
 @runtime_checkable
@@ -103,9 +107,12 @@ def q_signal(scan: Scan, table: QTable | None = None, resample: bool = False) ->
     resample: bring shells of other directions to the table's: even harmonics are fitted to each shell's signal by least
     squares, and evaluated at the table's directions, all along the image's axes; exact for signals without higher
     degrees (as many as the directions allow, at most 8). Raises GradientError where the table differs, without
-    `resample`, or where the scan has not the table's shells.
+    `resample`, or where the scan has not the table's shells; ScanError for other voxels (`Voxels.check`), which
+    resampling does not change.
     """
     own = q_table(scan)
+    if table is not None:
+        table.voxels.check(own.voxels, scan.name)
     wrong = table.difference(own) if table is not None else None
     weights = np.zeros((len(own.bvalues), len(scan.gradients.bvalues)))
     weights[0, scan.gradients.b0_volumes] = 1.0 / len(scan.gradients.b0_volumes)

@@ -1,7 +1,7 @@
 """Boxes of labelled scans to learn from, a stated share of them around labelled voxels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 from torch import Tensor
 
+from shd.errors import ScanError
 from shd.scans.q_table import QTable, interpolation
 from shd.training.losses.segmentation import IGNORED
 
@@ -75,14 +76,20 @@ def turns_of(table: QTable) -> tuple[Turn, ...]:
 
     A scan turned by R has at direction g and place x what it had at R⁻¹g and R⁻¹x: the table's directions are turned
     along, and what is measured along R g_j interpolated to g_i (`shd.scans.q_table.interpolation`). Also where nothing
-    turns, so that no rotation can be told by what interpolation takes away.
+    turns, so that no rotation can be told by what interpolation takes away. Raises ScanError where an edge of the
+    voxels is more than 10 % longer than another, since axes of a grid that are exchanged then stretch the head.
     """
+    if not table.voxels.cubic:
+        raise ScanError(
+            f"voxels of {table.voxels} are no cubes to 10 %, so boxes cannot be turned; give no --turn, or regrid the "
+            f"scans (mrgrid … regrid -voxel {max(table.voxels.sizes):.4g})"
+        )
     turns = []
     for (x, y, z), u, v, w in product(permutations(range(3)), (1, -1), (1, -1), (1, -1)):
         rotation = np.zeros((3, 3))
         rotation[range(3), (x, y, z)] = u, v, w
         if np.linalg.det(rotation) > 0:
-            own = QTable(table.bvalues, table.directions @ rotation.T)
+            own = replace(table, directions=table.directions @ rotation.T)
             turns.append(Turn((x, y, z), (u, v, w), interpolation(own, table).astype(np.float32)))
     return tuple(turns)
 

@@ -80,10 +80,11 @@ def test_the_cnn_has_about_as_many_parameters():
     from shd.io.segmenters import network_for
     from shd.models.pq.config import SegmentationConfig
     from shd.scans.q_table import QTable
+    from shd.scans.voxels import Voxels
     from shd.simulation.protocols import protocol_gradients
 
     gradients = protocol_gradients(scans.PROTOCOL)
-    table = QTable(gradients.bvalues, gradients.directions)
+    table = QTable(gradients.bvalues, gradients.directions, Voxels((2.5, 2.5, 2.5), True))
     counts = {}
     for key in ("equivariant", "cnn", "cnn-time"):
         network = network_for(SegmentationConfig(classes=2, **cells.METHODS[key].network), table)

@@ -193,6 +193,29 @@ def test_a_scan_of_other_directions_needs_resampling(capsys, options, tmp_path):
     assert run_program(capsys, *run, "--resample").code == 0
 
 
+def test_voxels_that_are_no_cubes_are_warned_of_and_not_turned(capsys, options, tmp_path):
+    study = store_study(tmp_path, 2, scale=(1.0, 1.0, 1.25))
+    run = ("segment", "train", study, *options[1:], "--steps", "1")
+    ran = run_program(capsys, *run, "--out", tmp_path / "n")
+    assert ran.code == 0 and "voxels of 2 × 2 × 2.5 mm: the network counts voxels as cubes" in " ".join(ran.err.split())
+    ran = run_program(capsys, *run, "--network", "cnn", "--out", tmp_path / "c")
+    assert ran.code == 0 and "as cubes" not in ran.err
+    ran = run_program(capsys, *run, "--turn", "--out", tmp_path / "t")
+    assert ran.code == 2 and "no cubes to 10 %, so boxes cannot be turned; give no --turn" in " ".join(ran.err.split())
+    assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"), [((2.0,) * 3, "voxels of 4 × 4 × 4 mm instead"), ((-1.0, 1, 1), "mirror")]
+)
+def test_a_network_takes_no_scan_of_other_voxels(capsys, trained, tmp_path, scale, message):
+    store_study(tmp_path, 1, scale=scale)
+    files = (tmp_path / "s0" / "dwi.nii.gz", "--mask", tmp_path / "s0" / "mask.nii.gz", "--resample")
+    run = ("segment", "predict", trained / "model.safetensors", *files, *TINY, "--out", tmp_path / "p")
+    ran = run_program(capsys, *run)
+    assert ran.code == 2 and message in " ".join(ran.err.split()) and not (tmp_path / "p").exists()
+
+
 def test_a_killed_training_goes_on_to_the_same_network(capsys, place, options, tmp_path):
     """`kill -9` at a random moment after the first checkpoint, in another process, as a crash would be."""
     run = [*options, "--steps", str(STEPS), "--checkpoint-seconds", "0"]

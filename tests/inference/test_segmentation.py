@@ -10,11 +10,14 @@ from shd.inference.segmentation import label_probabilities
 from shd.io.segmenters import network_for
 from shd.models.pq.config import SegmentationConfig
 from shd.scans.q_table import QTable
+from shd.scans.voxels import Voxels
 from shd.sphere.directions import half_sphere
 from shd.training.losses.segmentation import IGNORED
 from shd.training.segmentation_patches import LabelledSignal
 
-TABLE = QTable(np.repeat([0.0, 1000.0], [1, 6]), np.vstack([np.zeros(3), half_sphere(6)]))
+TABLE = QTable(
+    np.repeat([0.0, 1000.0], [1, 6]), np.vstack([np.zeros(3), half_sphere(6)]), Voxels((2.0, 2.0, 2.0), True)
+)
 SHAPE = (13, 11, 8)
 
 

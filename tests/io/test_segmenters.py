@@ -11,9 +11,12 @@ from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.models.pq.config import SegmentationConfig
 from shd.scans.q_table import QTable
+from shd.scans.voxels import Voxels
 from shd.sphere.directions import half_sphere
 
-TABLE = QTable(np.repeat([0.0, 1000.0], [1, 7]), np.vstack([np.zeros(3), half_sphere(7)]))
+TABLE = QTable(
+    np.repeat([0.0, 1000.0], [1, 7]), np.vstack([np.zeros(3), half_sphere(7)]), Voxels((2.0, 2.0, 2.0), True)
+)
 
 
 def segmenter(kind):
@@ -28,7 +31,7 @@ def test_what_is_written_answers_alike_when_read(tmp_path, kind):
     write_segmenter(tmp_path / "m.safetensors", stored)
     found = read_segmenter(tmp_path / "m.safetensors")
     assert (found.config, found.labels, found.thresholds) == (stored.config, (0, 4), (0.375,))
-    assert found.table.difference(TABLE) is None and not found.network.training
+    assert found.table.difference(TABLE) is None and found.table.voxels == TABLE.voxels and not found.network.training
     signal = torch.randn(1, 8, 4, 4, 4)
     with torch.no_grad():
         assert torch.equal(found.network(signal), stored.network(signal))

@@ -16,11 +16,13 @@ NETWORK = {"pq_channels": [[2, 1]], "p_channels": [[3, 2]]}
 SHAPE = (8, 7, 6)
 
 
-def labelled_scan(seed: int, labels: int = 1, along: np.ndarray | None = None) -> tuple[Scan, np.ndarray]:
+def labelled_scan(
+    seed: int, labels: int = 1, along: np.ndarray | None = None, scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> tuple[Scan, np.ndarray]:
     """Return a scan of fibres along x with noise, and labels: blocks in which diffusion is free, by their speed."""
     rng = np.random.default_rng(seed)
     along = half_sphere(7) if along is None else along
-    affine = AFFINES["oblique"]
+    affine = AFFINES["oblique"] @ np.diag([*scale, 1.0])
     columns = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     bvalues = np.repeat([0.0, 1000.0], [2, len(along)])
     directions = np.vstack([np.zeros((2, 3)), along @ columns.T])
@@ -40,12 +42,21 @@ def labelled_scan(seed: int, labels: int = 1, along: np.ndarray | None = None) -
     return Scan(data, affine, gradient_table(bvalues, directions), mask, f"s{seed}"), truth
 
 
-def store_study(folder: Path, count: int = 4, labels: int = 1, turned: int | None = None) -> Path:
-    """Write `count` scans with masks and labels, and a table of them; the scan `turned` has other directions."""
+def store_study(
+    folder: Path,
+    count: int = 4,
+    labels: int = 1,
+    turned: int | None = None,
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Path:
+    """Write `count` scans with masks and labels, and a table of them.
+
+    turned: the scan of other directions. scale: of the voxels, of 2 × 2 × 2 mm otherwise.
+    """
     lines = ["name\tdwi\tmask\tlabel"]
     for seed in range(count):
         along = half_sphere(12) @ random_rotation(np.random.default_rng(1)).T if seed == turned else None
-        scan, truth = labelled_scan(seed, labels, along)
+        scan, truth = labelled_scan(seed, labels, along, scale)
         files = store(scan, folder / scan.name)
         write_image(folder / scan.name / "label.nii.gz", [truth], scan.shape, scan.affine, None, dtype="<i2")
         where = [str(files[key].relative_to(folder)) for key in ("dwi", "mask")]

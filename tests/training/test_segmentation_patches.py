@@ -1,15 +1,21 @@
 """Boxes to learn from: functions of their number, around labels as often as stated, and turned as a scan would be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from shd.errors import ScanError
 from shd.scans.q_table import QTable
+from shd.scans.voxels import Voxels
 from shd.sphere.directions import half_sphere
 from shd.sphere.harmonics import even_harmonics
 from shd.training.losses.segmentation import IGNORED
 from shd.training.segmentation_patches import LabelledSignal, Patches, label_frequencies, turns_of
 
-TABLE = QTable(np.repeat([0.0, 1000.0], [1, 24]), np.vstack([np.zeros(3), half_sphere(24)]))
+TABLE = QTable(
+    np.repeat([0.0, 1000.0], [1, 24]), np.vstack([np.zeros(3), half_sphere(24)]), Voxels((2.0, 2.0, 2.0), True)
+)
 
 
 def subject(seed, shape=(9, 8, 7), points=2, labelled=3):
@@ -86,3 +92,9 @@ def test_a_turned_box_is_what_a_turned_head_would_give():
             source = tuple(np.round(rotation.T @ (np.array(place) - 1)).astype(int) + 1)
             np.testing.assert_allclose(turned[(slice(1, None), *place)], basis @ coefficients[source], atol=1e-4)
             assert turned[(0, *place)] == pytest.approx(box[(0, *source)])
+
+
+def test_boxes_of_voxels_that_are_no_cubes_are_not_turned():
+    assert len(turns_of(replace(TABLE, voxels=Voxels((2.0, 2.0, 2.2), True)))) == 24
+    with pytest.raises(ScanError, match=r"voxels of 2 × 2 × 2.5 mm are no cubes .* give no --turn, .* -voxel 2.5"):
+        turns_of(replace(TABLE, voxels=Voxels((2.0, 2.0, 2.5), True)))
