@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from shd.evaluation.tractogram_scores import Streamlines, end_labels
 from shd.evaluation.truth import Truth
 from shd.report.planes import anatomical_planes
-from shd.report.streamline_figure import draw_anatomy, draw_streamlines, write_letters
+from shd.report.streamline_figure import draw_background, draw_streamlines
 
 __all__ = ["tractogram_sheet"]
 
@@ -36,9 +36,8 @@ def tractogram_sheet(path: Path, tractograms: Mapping[str, Streamlines], truth: 
         shown = np.arange(len(labels)) % max(1, len(labels) // _MOST) == 0
         for row, chosen in enumerate((valid, joined & ~valid)):
             axes = panels[row, column]
-            draw_anatomy(axes, plane, white)
+            draw_background(axes, plane, white)
             draw_streamlines(axes, plane, _selected(streamlines, chosen & shown))
-            write_letters(axes, plane)
         panels[0, column].set_title(
             f"{name}\nvalid {valid.mean():.0%}, invalid {(joined & ~valid).mean():.0%}", loc="left", fontsize=10
         )

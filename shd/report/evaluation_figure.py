@@ -14,9 +14,10 @@ from matplotlib.image import AxesImage
 
 from shd.evaluation.assessment import ALL, CEILING, Assessment
 from shd.evaluation.truth import Truth
+from shd.report.plane_drawing import write_letters
 from shd.report.planes import Plane, anatomical_planes
 
-__all__ = ["evaluation_figure", "write_letters"]
+__all__ = ["evaluation_figure"]
 
 DOTS_PER_INCH = 130
 WORST = 30.0  # degrees, the end of the error maps' colour scale
@@ -147,9 +148,3 @@ def _draw_errors(axes: Axes, result: Assessment, plane: Plane) -> AxesImage:
     scores = result.groups[ALL].sweep.at(result.threshold)
     axes.set_title(f"{result.name}: {scores.angular_error:.1f}°", fontsize=11, loc="left")
     return drawn
-
-
-def write_letters(axes: Axes, plane: Plane) -> None:
-    """Write inside each edge of a dark map the side of the volume that lies there."""
-    for letter, (x, y) in zip(plane.letters, ((0.04, 0.5), (0.96, 0.5), (0.5, 0.04), (0.5, 0.96)), strict=True):
-        axes.text(x, y, letter, transform=axes.transAxes, color="0.75", ha="center", va="center", fontweight="bold")

@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from shd.fodf.field import FodField
 from shd.report.curves import HistoryRow, draw_curves
 from shd.report.glyphs import glyph_layer
+from shd.report.plane_drawing import draw_anatomy, write_colour_key, write_letters_beside
 from shd.report.planes import Plane, anatomical_planes
 
 __all__ = ["fit_figure"]
@@ -71,30 +72,14 @@ def _draw_plane(
     """Draw anatomy, glyphs, edge letters and, where the window is not the whole slice, where it lies."""
     left, right, bottom, top = extent = plane.extent()
     axes.set_facecolor("black")
-    _draw_anatomy(axes, plane, background, window)
+    draw_anatomy(axes, plane, background, window, BACKGROUND_WHITE)
     layer = glyph_layer(fod, plane, PANEL_PIXELS / max(right - left, top - bottom))
     axes.imshow(np.clip(layer, 0.0, 1.0), extent=extent, origin="lower", interpolation="antialiased")
     axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
     axes.set_title(_describe(plane), fontsize=11, loc="left", pad=8)
-    _write_letters(axes, plane)
+    write_letters_beside(axes, plane)
     if plane.across != plane.whole.across or plane.along != plane.whole.along:
         _draw_locator(axes, plane, background, window)
-
-
-def _draw_anatomy(
-    axes: Axes, plane: Plane, background: Float[np.ndarray, "x y z"], window: tuple[float, float]
-) -> None:
-    """Draw a slice in grey, each voxel at its true size."""
-    low, high = window
-    axes.imshow(
-        np.nan_to_num(plane.cut(background), nan=low),
-        extent=plane.extent(),
-        origin="lower",
-        cmap="gray",
-        vmin=low,
-        vmax=low + (high - low) / BACKGROUND_WHITE,
-        interpolation="nearest",
-    )
 
 
 def _describe(plane: Plane) -> str:
@@ -104,20 +89,12 @@ def _describe(plane: Plane) -> str:
     return f"{plane.name}, slice {plane.index} of 0…{plane.shape[plane.normal] - 1}\n{'xyz'[axis]} = {position} mm"
 
 
-def _write_letters(axes: Axes, plane: Plane) -> None:
-    """Write beside each edge the side of the patient that lies there."""
-    places = ((-0.012, 0.5, "right"), (1.012, 0.5, "left"), (0.5, -0.012, "top"), (0.5, 1.0, "bottom"))
-    for letter, (x, y, side) in zip(plane.letters, places, strict=True):
-        horizontal, vertical = ("center", side) if x == 0.5 else (side, "center")
-        axes.text(x, y, letter, transform=axes.transAxes, fontsize=13, fontweight="bold", ha=horizontal, va=vertical)
-
-
 def _draw_locator(
     axes: Axes, plane: Plane, background: Float[np.ndarray, "x y z"], window: tuple[float, float]
 ) -> None:
     """Draw the whole slice small in a corner, with the window framed."""
     inset = axes.inset_axes((0.76, 0.76, 0.235, 0.235))
-    _draw_anatomy(inset, plane.whole, background, window)
+    draw_anatomy(inset, plane.whole, background, window, BACKGROUND_WHITE)
     left, right, bottom, top = plane.extent()
     inset.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, edgecolor="yellow"))
     inset.set(xticks=[], yticks=[], aspect="equal", anchor="NE")
@@ -131,5 +108,4 @@ def _write_heading(figure: Figure, title: str, fod: FodField) -> None:
     sizes = " × ".join(f"{size:.3g}" for size in np.linalg.norm(fod.affine[:3, :3], axis=0))
     note = f"radiological view · {sizes} mm voxels · white-matter fODFs of degree {fod.degree}, one scale a plane"
     figure.text(0.035, 0.938, note, fontsize=10, color="0.3", va="center")
-    for text, colour, x in (("left-right", "red", 0.76), ("front-back", "green", 0.83), ("up-down", "blue", 0.905)):
-        figure.text(x, 0.965, text, fontsize=11, color=colour, fontweight="bold", va="center")
+    write_colour_key(figure, (0.76, 0.83, 0.905), 0.965)

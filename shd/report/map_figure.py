@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from shd.fodf.field import FodField
-from shd.report.evaluation_figure import write_letters
+from shd.report.plane_drawing import write_letters
 from shd.report.planes import Plane, anatomical_planes
 
 __all__ = ["map_figure"]

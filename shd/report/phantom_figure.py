@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from shd.fodf.field import FodField
 from shd.fodf.peaks import find_peaks
 from shd.report.glyphs import glyph_layer
+from shd.report.plane_drawing import write_colour_key
 from shd.report.planes import Plane, anatomical_planes
 from shd.simulation.phantoms import Phantom
 from shd.simulation.true_fods import true_fods
@@ -147,5 +148,4 @@ def _write_heading(figure: Figure, phantom: Phantom, subtitle: str) -> None:
         subtitle,
     ]
     figure.text(0.03, 0.947, "\n".join(lines), fontsize=9.5, color="0.3", va="top", linespacing=1.5)
-    for text, colour, x in (("left-right", "red", 0.70), ("front-back", "green", 0.79), ("up-down", "blue", 0.88)):
-        figure.text(x, 0.965, text, fontsize=10.5, color=colour, fontweight="bold", va="center")
+    write_colour_key(figure, (0.70, 0.79, 0.88), 0.965, fontsize=10.5)

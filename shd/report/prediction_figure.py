@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from shd.evaluation.cross_validation import Prediction
 from shd.evaluation.split_half import Agreement
-from shd.report.evaluation_figure import write_letters
+from shd.report.plane_drawing import write_letters
 from shd.report.planes import Plane, anatomical_planes
 from shd.scans.scan import Scan
 

@@ -11,9 +11,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from shd.evaluation.tractogram_scores import Streamlines
+from shd.report.plane_drawing import draw_anatomy, write_colour_key, write_letters
 from shd.report.planes import Plane, anatomical_planes
 
-__all__ = ["draw_anatomy", "draw_streamlines", "streamline_figure", "write_letters"]
+__all__ = ["draw_background", "draw_streamlines", "streamline_figure"]
 
 INCHES, DOTS_PER_INCH = 12.0, 110
 _MARGINS = {"left": 0.035, "right": 0.985, "bottom": 0.025, "top": 0.885, "wspace": 0.1, "hspace": 0.1}
@@ -48,17 +49,15 @@ def streamline_figure(
         near = np.abs(depth - middle) <= np.linalg.norm(affine[:3, plane.normal])
         for row, shown in enumerate((near, np.ones(len(starts), dtype=bool))):
             axes = panels[row, column]
-            draw_anatomy(axes, plane, background)
+            draw_background(axes, plane, background)
             _draw_segments(axes, plane, starts, ends, line, shown)
-            write_letters(axes, plane)
         panels[0, column].set_title(
             f"{plane.name}, slice {plane.index} of 0…{plane.shape[plane.normal] - 1}", loc="left"
         )
         panels[1, column].set_title(f"all, {plane.name}", loc="left")
     figure.text(0.035, 0.967, title, fontsize=15, fontweight="bold", va="center")
     figure.text(0.035, 0.945, "\n".join(notes), fontsize=9.5, color="0.3", va="top", linespacing=1.5)
-    for text, colour, x in (("left-right", "red", 0.76), ("front-back", "green", 0.835), ("up-down", "blue", 0.915)):
-        figure.text(x, 0.967, text, fontsize=11, color=colour, fontweight="bold", va="center")
+    write_colour_key(figure, (0.76, 0.835, 0.915), 0.967)
     figure.savefig(path, format="png")
 
 
@@ -89,14 +88,14 @@ def _centre(plane: Plane) -> Float[np.ndarray, "3"]:
     return centre
 
 
-def draw_anatomy(axes: Axes, plane: Plane, background: Float[np.ndarray, "x y z"]) -> None:
-    """Draw a slice in dark grey, each voxel at its true size."""
-    left, right, bottom, top = extent = plane.extent()
+def draw_background(axes: Axes, plane: Plane, background: Float[np.ndarray, "x y z"]) -> None:
+    """Draw a slice in dark grey, and the letters of its sides."""
+    left, right, bottom, top = plane.extent()
     inside = background[np.isfinite(background) & (background > 0)]
     highest = float(np.percentile(inside, 99)) if inside.size else 1.0
-    image = np.nan_to_num(plane.cut(background))
-    axes.imshow(image, extent=extent, origin="lower", cmap="gray", vmin=0, vmax=highest / _BRIGHTEST)
+    draw_anatomy(axes, plane, background, (0.0, highest), _BRIGHTEST)
     axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal", facecolor="black")
+    write_letters(axes, plane, margin=0.03, color="yellow", fontsize=11, fontweight="normal")
 
 
 def _draw_segments(
@@ -122,9 +121,3 @@ def draw_streamlines(axes: Axes, plane: Plane, streamlines: Streamlines) -> None
     """Draw whole streamlines as seen along a plane's normal, coloured by direction."""
     starts, ends, line = _segments(streamlines)
     _draw_segments(axes, plane, starts, ends, line, np.ones(len(starts), dtype=bool))
-
-
-def write_letters(axes: Axes, plane: Plane) -> None:
-    """Write at each edge which side of the patient lies there."""
-    for letter, (x, y) in zip(plane.letters, ((0.03, 0.5), (0.97, 0.5), (0.5, 0.03), (0.5, 0.97)), strict=True):
-        axes.text(x, y, letter, transform=axes.transAxes, color="yellow", fontsize=11, ha="center", va="center")

@@ -16,6 +16,7 @@ from shd.evaluation.trial import Trial
 from shd.fodf.field import FodField
 from shd.fodf.peaks import find_peaks
 from shd.report.glyphs import glyph_layer
+from shd.report.plane_drawing import write_colour_key
 from shd.report.planes import Plane, anatomical_planes
 
 __all__ = ["crossing_plane", "trial_figure"]
@@ -136,5 +137,4 @@ def _write_heading(figure: Figure, title: str, subtitle: str) -> None:
     height = figure.get_figheight()
     figure.text(0.03, 1 - 0.3 / height, title, fontsize=16, fontweight="bold", va="center")
     figure.text(0.03, 1 - 0.5 / height, subtitle, fontsize=10.5, color="0.3", va="top", linespacing=1.5)
-    for text, colour, x in (("left-right", "red", 0.745), ("front-back", "green", 0.805), ("up-down", "blue", 0.87)):
-        figure.text(x, 1 - 0.3 / height, text, fontsize=11, color=colour, fontweight="bold", va="center")
+    write_colour_key(figure, (0.745, 0.805, 0.87), 1 - 0.3 / height)
