@@ -41,7 +41,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 OUT_OF_MEMORY = "not enough memory; try a smaller tile (--tile), or close other programs"
 
-_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # of typer's own click, or the installed one, by its version
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # from whichever click typer uses
 
 app = typer.Typer(
     name="shd",
