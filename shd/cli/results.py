@@ -17,11 +17,13 @@ __all__ = ["announce", "output_folder", "paths_of"]
 
 
 @contextmanager
-def output_folder(out: Path, force: bool, forget: bool | None = None) -> Iterator["OutputFolder"]:
+def output_folder(
+    out: Path, force: bool, forget: bool | None = None, option: str = "--out"
+) -> Iterator["OutputFolder"]:
     """Give the folder in the making; on the way out leave nothing unfinished but a checkpoint, and say where it is."""
     from shd.fitting.output_folder import OutputFolder
 
-    folder = OutputFolder(out, force, forget)
+    folder = OutputFolder(out, force, forget, option)
     try:
         yield folder
     except BaseException as error:

@@ -29,10 +29,13 @@ class OutputFolder:
     leaves its checkpoint in `partial`, where the next run with the same `out` finds it.
     """
 
-    def __init__(self, out: Path, force: bool = False, forget: bool | None = None) -> None:
+    def __init__(
+        self, out: Path, force: bool = False, forget: bool | None = None, option: str = "--out"
+    ) -> None:
         """Make sure that results can be written. Raises OutputError where they cannot, or where `out` holds files.
 
-        force: results may be replaced. forget: whether a checkpoint goes; as `force` if None.
+        force: results may be replaced. forget: whether a checkpoint goes; as `force` if None. option: by which a user
+        chose the folder, for the messages.
         """
         self.out = Path(os.path.abspath(out))  # noqa: PTH100  (a name for the folder beside it; links stay links)
         try:
@@ -43,7 +46,7 @@ class OutputFolder:
             held = sorted(path.name for path in self.out.iterdir() if path != inside) if self.out.is_dir() else []
             if held and not force:
                 raise OutputError(
-                    f"{out}: holds {len(held)} files already ({held[0]}, …); give another --out, or --force"
+                    f"{out}: holds {len(held)} files already ({held[0]}, …); give another {option}, or --force"
                 )
             self._results_remain = False
             self._made = [folder for folder in self.partial.parents if not folder.exists()]
@@ -53,7 +56,7 @@ class OutputFolder:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+            raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another {option}") from error
 
     @property
     def checkpoint(self) -> Path:

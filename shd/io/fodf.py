@@ -59,7 +59,7 @@ def read_fod(
     """Return coefficients (MRtrix3 basis, scanner axes), affine and sidecar of an fODF image by shd or MRtrix3.
 
     An image without sidecar is taken to follow MRtrix3. Raises `ScanError` where the file cannot be read, its volumes
-    fit no even degree, or its sidecar states another basis or frame.
+    fit no even degree, or its sidecar states another kind of image, basis or frame.
     """
     coefficients, affine, sidecar = read_with_sidecar(path)
     if coefficients.ndim == 3:
@@ -69,6 +69,9 @@ def read_fod(
     except ValueError as error:
         raise ScanError(f"{path}: {error}; is it an fODF image?") from error
     encoding = sidecar.get("OrientationEncoding", {})
+    kind = str(encoding.get("Type", "sh"))
+    if kind != "sh":
+        raise ScanError(f"{path}: its sidecar states Type {kind}, but fODFs are of type sh; give the image of fODFs")
     basis = str(encoding.get("SphericalHarmonicBasis", "mrtrix3"))
     reference = str(encoding.get("Reference", "xyz"))
     if basis.lower() != "mrtrix3" or reference != "xyz":

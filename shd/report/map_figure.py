@@ -8,6 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 
 from shd.fodf.field import FodField
 from shd.report.plane_drawing import write_letters
@@ -100,4 +101,4 @@ def _brightest(values: Float[np.ndarray, "x y z"], fod: FodField, whole: bool) -
 def _finish(axes: Axes, plane: Plane) -> None:
     axes.set_facecolor("black")
     axes.set(xticks=[], yticks=[], aspect="equal")
-    write_letters(axes, plane)
+    write_letters(axes, plane, color="yellow", path_effects=[Stroke(linewidth=2, foreground="black"), Normal()])

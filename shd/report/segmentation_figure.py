@@ -29,7 +29,7 @@ def curves_figure(path: Path, drawn: Mapping[int, Curves], scores: Mapping[int, 
     receiver.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1.0)
     receiver.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
     recall.set(title="precision and recall", xlabel="recall", ylabel="precision")
-    for axes, place in ((receiver, "lower right"), (recall, "lower left")):
+    for axes, place in ((receiver, "lower right"), (recall, "upper right")):
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
         axes.legend(frameon=False, fontsize=9, loc=place)
         axes.grid(True, color="0.92")

@@ -55,7 +55,7 @@ def test_other_maps_are_added_with_force(capsys, fitted):
     assert run_program(capsys, "maps", fitted, "--only", "gfa").code == 0
     before = everything_in(fitted)
     ran = run_program(capsys, "maps", fitted, "--only", "afd_total")
-    assert ran.code == 2 and "--force" in ran.err and everything_in(fitted) == before
+    assert ran.code == 2 and "give another --dest, or --force" in ran.err and everything_in(fitted) == before
     assert run_program(capsys, "maps", fitted, "--only", "afd_total", "--force").code == 0
     assert {"gfa.nii.gz", "afd_total.nii.gz"} <= {path.name for path in (fitted / "maps").iterdir()}
 

@@ -7,7 +7,9 @@ import pytest
 from shd._version import __version__
 from shd.errors import OutputError, ScanError, ShdWarning
 from shd.fodf.frames import to_scanner_axes
+from shd.fodf.peaks import Peaks
 from shd.io.fodf import read_fod, read_fod_for_dipy, write_fod, write_scalar
+from shd.io.peaks import write_peaks
 
 LAS = np.diag([-2.0, 2.0, 2.0, 1.0])
 
@@ -107,3 +109,11 @@ def test_reading_for_dipy_turns_the_functions(tmp_path):
     turned, affine = read_fod_for_dipy(tmp_path / "wm.nii")
     assert turned.dtype == np.float32 and not np.allclose(turned, random_fods(), atol=0.1)
     np.testing.assert_allclose(to_scanner_axes(turned, affine), random_fods(), atol=1e-5)
+
+
+def test_peaks_are_no_fods(tmp_path):
+    """Five peaks have 15 volumes, as many as a degree of 4."""
+    peaks = Peaks(np.zeros((2, 2, 2, 5, 3)), np.zeros((2, 2, 2, 5)))
+    write_peaks(tmp_path / "peaks.nii.gz", peaks, np.eye(4))
+    with pytest.raises(ScanError, match="states Type 3vector, but fODFs are of type sh; give the image of fODFs"):
+        read_fod(tmp_path / "peaks.nii.gz")
