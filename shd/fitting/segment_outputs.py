@@ -17,7 +17,7 @@ from shd.report.curves import loss_figure
 
 __all__ = ["write_segmenter_training"]
 
-_DRAWN = ("step", "seconds", "loss", "held_out", "cross_entropy", "dice")
+_DRAWN = ("step", "seconds", "loss", "cross_entropy", "dice")
 
 
 def write_segmenter_training(
@@ -30,7 +30,7 @@ def write_segmenter_training(
     target, stored = folder.partial, result.stored
     write_segmenter(target / "model.safetensors", stored)
     write_csv(target / "log.csv", result.history)
-    curves = [{name: row[name] for name in _DRAWN if name in row} for row in result.history]
+    curves = [{name: row[name] for name in (*_DRAWN, result.on) if name in row} for row in result.history]
     loss_figure(target / "loss.png", curves, f"shd segment train: {result.steps} steps")
     record = {
         "shd": __version__,
