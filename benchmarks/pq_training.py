@@ -30,7 +30,9 @@ def step(kind: str, recompute: bool, samples: int, side: int) -> None:
     """Train for one step."""
     torch.manual_seed(0)
     directions = torch.randn(samples, 3, dtype=torch.float64)
-    network = build_segmenter(SegmentationConfig(kind=kind), directions / directions.norm(dim=1, keepdim=True))
+    network = build_segmenter(
+        SegmentationConfig(kind=kind, classes=1), directions / directions.norm(dim=1, keepdim=True)
+    )
     network.recompute = recompute
     optimiser = torch.optim.Adam(network.parameters())
     signal = torch.rand(1, samples, side, side, side)

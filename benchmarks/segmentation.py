@@ -19,11 +19,12 @@ from typing import Any
 import torch
 
 from benchmarks.accuracy_table.kept import kept
+from benchmarks.harness.program import errors_in_one_line
 from benchmarks.segmentation_study.cells import METHODS, Budget, measure
 from benchmarks.segmentation_study.figure import draw
 from benchmarks.segmentation_study.scans import TRAINED, Scans
 from benchmarks.segmentation_study.tables import Row, as_markdown, margins
-from shd.errors import SettingsError, ShdError
+from shd.errors import SettingsError
 
 MAIN, UNSEEN = "rotated", "upright"
 TESTS = {MAIN: ("rotated",), UNSEEN: ("upright", "rotated")}
@@ -115,16 +116,10 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+@errors_in_one_line
 def main(options: Sequence[str] = ()) -> None:
     """Make the cells, print the tables and draw them."""
-    try:
-        _run(options_of(options))
-    except ShdError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _run(arguments: argparse.Namespace) -> None:
+    arguments = options_of(options)
     torch.set_num_threads(1)  # seconds of one core
     study = Study(arguments)
     if not study.make():

@@ -1,11 +1,17 @@
 """`shd segment predict`: a trained segmentation on a scan, or on every scan of a list."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from shd.cli.messages import tell, tell_command
+from shd.cli.messages import complain, tell, tell_command
 from shd.cli.results import output_folder
+from shd.errors import ShdError
+
+if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
+    from shd.io.segmenters import StoredSegmenter
+    from shd.io.subjects import Subject
 
 __all__ = ["predict"]
 
@@ -28,31 +34,54 @@ def predict(
     """Write the probability of each label in every voxel of a scan, and the likeliest one."""
     import torch
 
-    from shd.cli.progress_bar import shown_progress
     from shd.fitting.device import usable_device
-    from shd.fitting.segment_prediction import (
-        is_predicted,
-        predict_subject,
-        prediction_inputs,
-        subjects_of,
-        write_prediction,
-    )
+    from shd.fitting.segment_prediction import subjects_of
     from shd.io.segmenters import read_segmenter
+    from shd.io.subjects import lists_subjects
 
     if threads:
         torch.set_num_threads(threads)
     stored = read_segmenter(model, usable_device(device))
     subjects = subjects_of(dwi, out, {"bval": bval, "bvec": bvec, "grad": grad, "mask": mask})
-    for folder_path, subject in subjects:
-        inputs = prediction_inputs(model, subject, resample)
-        if len(subjects) > 1 and not force and is_predicted(folder_path, inputs):
-            tell(f"{subject.name}: finished already, in {folder_path}")
-            continue
-        with output_folder(folder_path, force) as folder, shown_progress() as report:
-            scan, chances = predict_subject(
-                stored, subject, resample=resample, ignore_bad_voxels=ignore_bad_voxels, tile=tile, report=report
-            )
-            files = write_prediction(folder, stored, scan, chances, inputs)
-        tell(f"wrote {len(files)} files in {folder_path}: {', '.join(path.name for path in files)}")
+    listed, failed = lists_subjects(dwi), []
+    for folder, subject in subjects:
+        try:
+            _predict(model, stored, subject, folder, resample, ignore_bad_voxels, tile, force, skip=listed)
+        except ShdError as error:
+            if not listed:
+                raise
+            complain("failed", "bold red", f"{subject.name}: {error}")
+            failed.append(subject.name)
+    if failed:
+        complain("error", "bold red", f"{len(failed)} of {len(subjects)} subjects failed: {', '.join(failed)}")
+        raise typer.Exit(2)
     tell("with label images, next:")
-    tell_command(f"shd segment evaluate {out} {dwi if len(subjects) > 1 else 'label.nii.gz'} --out scores")
+    tell_command(f"shd segment evaluate {out} {dwi if listed else 'label.nii.gz'} --out scores")
+
+
+def _predict(
+    model: Path,
+    stored: "StoredSegmenter",
+    subject: "Subject",
+    out: Path,
+    resample: bool,
+    ignore_bad_voxels: bool,
+    tile: int,
+    force: bool,
+    *,
+    skip: bool,
+) -> None:
+    """Predict one subject; `skip`: leave a result of these inputs as it is, unless `force`."""
+    from shd.cli.progress_bar import shown_progress
+    from shd.fitting.segment_prediction import is_predicted, predict_subject, prediction_inputs, write_prediction
+
+    inputs = prediction_inputs(model, subject, resample, ignore_bad_voxels)
+    if skip and not force and is_predicted(out, inputs):
+        tell(f"{subject.name}: finished already, in {out}")
+        return
+    with output_folder(out, force) as folder, shown_progress() as report:
+        scan, chances = predict_subject(
+            stored, subject, resample=resample, ignore_bad_voxels=ignore_bad_voxels, tile=tile, report=report
+        )
+        files = write_prediction(folder, stored, scan, chances, inputs)
+    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")

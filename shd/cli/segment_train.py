@@ -85,8 +85,9 @@ def _train(
             report=report,
         )  # fmt: skip
         files = write_segmenter_training(folder, result, paths_of(**lists))
-    for name, title in (("held_out_average_precision", "average precision"), ("held_out", "loss")):
+    where = "held-out scans" if result.held_out else "the scans learned from"
+    for name, title in ((f"{result.on}_average_precision", "average precision"), (result.on, "loss")):
         if name in result.best:
-            tell(f"held-out {title} {result.history[0][name]:.4g} at first, {result.best[name]:.4g} at best")
+            tell(f"{title} on {where}: {result.history[0][name]:.4g} at first, {result.best[name]:.4g} at best")
     tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}; next, for example")
     tell_command(f"shd segment predict {out / 'model.safetensors'} dwi.nii.gz --out predicted")

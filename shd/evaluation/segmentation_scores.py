@@ -1,6 +1,5 @@
 """How well probabilities of a label agree with where it is: ROC, precision and recall, Dice."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,9 +104,3 @@ def _thinned(values: Float[np.ndarray, " point"]) -> Float[np.ndarray, " kept"]:
     if len(values) <= _POINTS:
         return values
     return values[np.unique(np.linspace(0, len(values) - 1, _POINTS).astype(int))]
-
-
-def mean_scores(scores: Mapping[str, VoxelScores]) -> dict[str, float]:
-    """Return the mean over subjects of each score."""
-    names = ("roc_auc", "average_precision", "dice", "dice_at", "dice_best")
-    return {name: float(np.mean([getattr(each, name) for each in scores.values()])) for name in names}

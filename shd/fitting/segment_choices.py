@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shd.errors import SettingsError
-from shd.fitting.train_choices import made, read_configuration
+from shd.fitting.train_choices import check_names, made, read_configuration
 from shd.io.labels import MOST_LABELS
 from shd.io.subjects import Subject
 from shd.models.pq.config import SegmentationConfig
@@ -36,8 +36,8 @@ def segmentation_choices(
     if not isinstance(network, Mapping):
         raise SettingsError(f'setting network: {network!r}; write choices as {{"kind": "equivariant", …}}')
     network = dict(network) | ({"kind": kind} if kind else {})
-    _check_names(stored, [field.name for field in fields(SegmentationSettings)] + [_NETWORK])
-    _check_names(network, [field.name for field in fields(SegmentationConfig) if field.name != _CLASSES])
+    check_names(stored, [field.name for field in fields(SegmentationSettings)] + [_NETWORK])
+    check_names(network, [field.name for field in fields(SegmentationConfig) if field.name != _CLASSES])
     try:
         config = SegmentationConfig(**network)
     except (TypeError, ValueError) as error:
@@ -53,12 +53,6 @@ def label_values(text: str | None) -> tuple[int, ...] | None:
     if not all(word.isdecimal() and 1 <= int(word) <= MOST_LABELS for word in words):
         raise SettingsError(f"labels {text!r}: give whole numbers from 1 to {MOST_LABELS} with commas between, as 1,2")
     return tuple(sorted(map(int, words)))
-
-
-def _check_names(choices: Mapping[str, Any], known: Sequence[str]) -> None:
-    unknown = [name for name in choices if name not in known]
-    if unknown:
-        raise SettingsError(f"{len(unknown)} unknown settings ({', '.join(unknown)}); known are {', '.join(known)}")
 
 
 def segmentation_fingerprint(

@@ -53,11 +53,12 @@ def is_predicted(folder: Path, inputs: Mapping[str, Any]) -> bool:
     return isinstance(record, dict) and record.get("shd") == __version__ and record.get("inputs") == dict(inputs)
 
 
-def prediction_inputs(model: Path, subject: Subject, resample: bool) -> dict[str, Any]:
-    """Return what a prediction is made from, for run.json: paths, and what the weights are by a short name."""
+def prediction_inputs(model: Path, subject: Subject, resample: bool, ignore_bad_voxels: bool) -> dict[str, Any]:
+    """Return what a prediction is made from, for run.json: paths, what the weights are by a short name, and choices."""
     weights = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
     files = {name: str(path.absolute()) for name, path in subject.files().items() if name != "label"}
-    return {"model": str(model.absolute()), "weights": weights, **files, "resample": resample}
+    choices = {"resample": resample, "ignore_bad_voxels": ignore_bad_voxels}
+    return {"model": str(model.absolute()), "weights": weights, **files, **choices}
 
 
 def predict_subject(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from shd.errors import ScanError, ShdWarning
+from shd.errors import ScanError, ShdError, ShdWarning
 from shd.io.labels import read_labels
 from shd.io.subjects import Subject
 from shd.scans.q_table import QSignal, QTable, q_signal
@@ -18,6 +18,7 @@ from shd.training.segmentation_patches import LabelledSignal
 __all__ = ["LabelledStudy", "read_study"]
 
 _SLAB = 16  # voxels along x that are read at a time
+_OUTSIDE = -1  # in place of a label
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +43,11 @@ def read_study(
 ) -> LabelledStudy:
     """Return the subjects' scans and labels; `held_out` lists the places of those not learned from.
 
-    folder: for the signals, which are memory-mapped, so that any number of scans fits into memory. labels: values to
-    learn; by default all that occur in scans learned from. The q-table is that of the first subject; see `q_signal` for
-    `resample`. Raises what reading raises, GradientError for other q-tables, ScanError where a subject has no label
-    image, holds a value that is not among the labels, or a label occurs in no scan that is learned from.
+    folder: for signals and labels, which are memory-mapped, so that any number of scans fits into memory. labels:
+    values to learn; by default all that occur in scans learned from. The q-table and voxels are those of the first
+    subject; see `q_signal` for `resample`. Raises what reading raises, GradientError for other q-tables, ScanError for
+    other voxels, or where a subject has no label image, holds a value that is not among the labels, or a label occurs
+    in no scan that is learned from.
     """
     table: QTable | None = None
     read, counts = [], []
@@ -54,22 +56,23 @@ def read_study(
             raise ScanError(
                 f"{subject.name}: no label image; give the list of subjects a column `label`, filled for all"
             )
-        scan, _ = subject.read(ignore_bad_voxels)
-        signal = q_signal(scan, table, resample)
+        try:
+            scan, _ = subject.read(ignore_bad_voxels)
+            signal = q_signal(scan, table, resample)
+        except ShdError as error:  # files of many scans have one name
+            raise type(error)(f"{subject.name}: {error}") from error
         table = signal.table if table is None else table
         image = read_labels(subject.label, f"the scan {scan.name}", scan.shape, scan.affine)
         _warn_outside(subject.name, image, scan.mask)
         box = tuple(slice(int(where.min()), int(where.max()) + 1) for where in np.nonzero(scan.mask))
-        read.append((subject.name, _stored(signal, box, folder / f"{number}.npy"), image[box], scan.mask[box]))
-        values, sizes = np.unique(image[scan.mask], return_counts=True)
-        counts.append(dict(zip(values.tolist(), sizes.tolist(), strict=True)))
+        values = folder / f"{number}-values.npy"
+        np.save(values, np.where(scan.mask, image, _OUTSIDE)[box])
+        read.append((subject.name, _stored(signal, box, folder / f"{number}.npy"), values))
+        occurring, sizes = np.unique(image[scan.mask], return_counts=True)
+        counts.append(dict(zip(occurring.tolist(), sizes.tolist(), strict=True)))
         on_subject((number + 1) / len(subjects))
     chosen = _labels(subjects, counts, held_out, labels)
-    ready = []
-    for name, stored, image, mask in read:
-        places = np.searchsorted(chosen, image).astype(np.uint8)
-        places[~mask] = IGNORED
-        ready.append(LabelledSignal(name, stored, places))
+    ready = [LabelledSignal(name, stored, _placed(values, chosen)) for name, stored, values in read]
     parts = ([s for k, s in enumerate(ready) if (k in held_out) == wanted] for wanted in (False, True))
     learned, kept = (tuple(part) for part in parts)
     assert table is not None  # a list of subjects is not empty
@@ -86,6 +89,15 @@ def _stored(signal: QSignal, box: tuple[slice, ...], path: Path) -> np.ndarray:
         slab = signal.block((first, y.start, z.start), (last, y.stop, z.stop))
         file[:, first - x.start : last - x.start] = slab
     file.flush()
+    return np.load(path, mmap_mode="r")
+
+
+def _placed(path: Path, chosen: Sequence[int]) -> np.ndarray:
+    """Replace the values in a file by their places among those chosen; return it mapped into memory, read only."""
+    values = np.load(path)
+    places = np.searchsorted(chosen, values).astype(np.uint8)
+    places[values == _OUTSIDE] = IGNORED
+    np.save(path, places)
     return np.load(path, mmap_mode="r")
 
 

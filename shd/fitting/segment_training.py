@@ -10,9 +10,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from torch import nn
 
-from shd.errors import CheckpointError, ResourceError, SettingsError, ShdWarning, is_out_of_memory
+from shd.errors import ResourceError, SettingsError, ShdWarning, is_out_of_memory
 from shd.evaluation.segmentation_scores import best_threshold
 from shd.fitting.progress import Progress, Report, silent
+from shd.fitting.resuming import resuming
 from shd.fitting.segment_choices import segmentation_fingerprint
 from shd.fitting.segment_subjects import LabelledStudy, read_study
 from shd.fitting.train_choices import held_out_count
@@ -23,13 +24,14 @@ from shd.io.segmenters import StoredSegmenter, network_for
 from shd.io.subjects import Subject
 from shd.io.tables import write_csv
 from shd.models.pq.config import SegmentationConfig
-from shd.training.segmentation import Batch, SegmentationCourse
+from shd.scans.voxels import Voxels
+from shd.training.segmentation import HELD_OUT, LEARNED, Batch, SegmentationCourse
 from shd.training.segmentation_patches import LabelledSignal, Patches, label_frequencies, turns_of
 from shd.training.segmentation_settings import SegmentationSettings
+from shd.training.watch import scored
 
 __all__ = ["SegmentationTraining", "train_segmenter"]
 
-_SHOWN = ("loss", "held_out", "held_out_average_precision")
 _SPLIT, _VALIDATION = 3, 1 << 40  # of seeds: apart from each other, and beyond those that anyone gives
 
 
@@ -49,6 +51,11 @@ class SegmentationTraining:
     frequencies: tuple[float, ...]
     learned: tuple[str, ...]
     held_out: tuple[str, ...]
+
+    @property
+    def on(self) -> str:
+        """How the history names what validations score: `HELD_OUT`, or `LEARNED` where no subject is held out."""
+        return HELD_OUT if self.held_out else LEARNED
 
 
 def train_segmenter(
@@ -83,17 +90,12 @@ def train_segmenter(
             subjects, kept, Path(folder), labels=labels, resample=resample, ignore_bad_voxels=ignore_bad_voxels,
             on_subject=lambda done: report(Progress("subjects", done)),
         )  # fmt: skip
-        if config.kind == "equivariant" and not study.table.voxels.cubic:
-            warnings.warn(
-                f"voxels of {study.table.voxels}: the network counts voxels as cubes; with an edge more than 10 % "
-                "longer than another its answers do not turn with the head; regrid the scans to cubic voxels",
-                ShdWarning,
-                stacklevel=2,
-            )
+        _warn_of_voxels(study.table.voxels, config)
         config = replace(config, classes=len(study.labels))
         name = segmentation_fingerprint(settings, config, subjects, kept, labels, resample)
         frequencies = label_frequencies(study.learned, len(study.labels))
-        course = SegmentationCourse(lambda: network_for(config, study.table), settings, frequencies, name)
+        on = HELD_OUT if kept else LEARNED
+        course = SegmentationCourse(lambda: network_for(config, study.table), settings, frequencies, name, on)
         _resume(course, checkpoint)
         try:
             _run(course, study, checkpoint, log, report)
@@ -109,7 +111,7 @@ def train_segmenter(
     return SegmentationTraining(
         StoredSegmenter(network, config, study.table, study.labels, thresholds),
         settings,
-        course.history,
+        course.watch.history,
         course.best_row(),
         course.steps_done,
         tuple(map(float, frequencies)),
@@ -133,18 +135,21 @@ def _held_out(
     return frozenset(range(len(subjects), len(subjects) + len(validation)))
 
 
+def _warn_of_voxels(voxels: Voxels, config: SegmentationConfig) -> None:
+    if config.kind == "equivariant" and not voxels.cubic:
+        warnings.warn(
+            f"voxels of {voxels}: the network counts voxels as cubes; with an edge more than 10 % longer than another "
+            "its answers do not turn with the head; regrid the scans to cubic voxels",
+            ShdWarning,
+            stacklevel=3,
+        )
+
+
 def _resume(course: SegmentationCourse, checkpoint: Path | None) -> None:
     """Go on where `checkpoint` was saved, if it is there."""
-    if checkpoint is None or not checkpoint.exists():
-        return
-    try:
-        course.load_state(*read_state(checkpoint))
-    except CheckpointError as error:
-        raise CheckpointError(f"{checkpoint}: {error}; or give --force to start anew") from error
-    except (KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{checkpoint}: no state of this training ({type(error).__name__}); give --force to start anew"
-        ) from error
+    if checkpoint is not None and checkpoint.exists():
+        with resuming(checkpoint):
+            course.load_state(*read_state(checkpoint))
 
 
 def _run(
@@ -156,15 +161,16 @@ def _run(
         study.learned, settings.patch, count, settings.foreground, settings.seed, settings.noise,
         turns_of(study.table) if settings.turn else (),
     )  # fmt: skip
-    scored = _validation(study.held_out or study.learned, settings, count)
+    watched = _validation(study.held_out or study.learned, settings, count)
 
     def validate() -> None:
-        course.validate(scored)
+        course.validate(watched)
         if log is not None:
-            write_csv(log, course.history)
+            write_csv(log, course.watch.history)
 
-    if not course.history:
+    if not course.watch.history:
         validate()
+    shown = ("loss", course.on, scored("average_precision", course.on))
     saved = time.monotonic()
     while not course.finished:
         part = int(course.progress * settings.validations)
@@ -173,8 +179,8 @@ def _run(
         course.seconds += time.monotonic() - begun
         if int(course.progress * settings.validations) > part:
             validate()
-        row = course.history[-1]
-        values: dict[str, float] = {name: row[name] for name in _SHOWN if name in row}
+        row = course.watch.history[-1]
+        values: dict[str, float] = {name: row[name] for name in shown if name in row}
         report(Progress("training", min(course.progress, 1.0), values))
         if checkpoint is not None and time.monotonic() - saved >= settings.checkpoint_seconds:
             tensors, numbers = course.state()

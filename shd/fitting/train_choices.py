@@ -11,7 +11,7 @@ from shd.errors import SettingsError
 from shd.io.subjects import Subject
 from shd.training.population import TrainSettings
 
-__all__ = ["TrainPlan", "choices_of", "fingerprint", "held_out_count", "made", "read_configuration"]
+__all__ = ["TrainPlan", "check_names", "choices_of", "fingerprint", "held_out_count", "made", "read_configuration"]
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
 def _chosen(choices: Mapping[str, Any]) -> tuple[TrainSettings, TrainPlan]:
     """Return all settings from the choices that differ from the defaults, by the names of their fields."""
     known = [f.name for part in (TrainSettings, TrainPlan) for f in fields(part)]
-    unknown = [name for name in choices if name not in known]
-    if unknown:
-        raise SettingsError(f"{len(unknown)} unknown settings ({', '.join(unknown)}); known are {', '.join(known)}")
+    check_names(choices, known)
     settings, plan = made(TrainSettings, choices), made(TrainPlan, choices)
     try:
         factor = settings.config.spatial_factor
@@ -97,6 +95,13 @@ def _chosen(choices: Mapping[str, Any]) -> tuple[TrainSettings, TrainPlan]:
     if plan.side % factor or (plan.tile or 0) % factor:
         raise SettingsError(f"side {plan.side} and tile {plan.tile}: give multiples of {factor}, the spatial pooling")
     return settings, plan
+
+
+def check_names(choices: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise SettingsError where a choice has a name that is not known."""
+    unknown = [name for name in choices if name not in known]
+    if unknown:
+        raise SettingsError(f"{len(unknown)} unknown settings ({', '.join(unknown)}); known are {', '.join(known)}")
 
 
 def made(kind: Any, choices: Mapping[str, Any]) -> Any:

@@ -9,13 +9,14 @@ from typing import Any
 from shd._version import __version__
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.record import versions
+from shd.fitting.segment_training import SegmentationTraining
 from shd.fitting.train import Training
 from shd.io.atomic import write_json
 from shd.io.checkpoints import write_model
 from shd.io.tables import write_csv
 from shd.report.curves import loss_figure
 
-__all__ = ["write_training"]
+__all__ = ["training_record", "write_training"]
 
 
 def write_training(folder: OutputFolder, result: Training, inputs: Mapping[str, Any]) -> list[Path]:
@@ -32,20 +33,33 @@ def write_training(folder: OutputFolder, result: Training, inputs: Mapping[str, 
         for row in result.history
     ]
     loss_figure(target / "loss.png", curves, f"shd train: {result.steps} steps")
-    record = {
+    own = {
+        "plan": asdict(result.plan),
+        "trained": dict(result.trained.ends),
+        "held_out_loss": {"first": result.history[0]["held_out"], "best": result.best_loss},
+    }
+    record = training_record(result, result.model.config, inputs, own)
+    write_json(target / "run.json", record)
+    folder.checkpoint.with_suffix(".json").unlink(missing_ok=True)
+    return folder.publish()
+
+
+def training_record(
+    result: Training | SegmentationTraining, config: Any, inputs: Mapping[str, Any], own: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what run.json says of every training on many scans, with what is its own, as plain JSON.
+
+    config: of the network, a dataclass.
+    """
+    return {
         "shd": __version__,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "inputs": dict(inputs),
         "settings": asdict(result.settings),
-        "plan": asdict(result.plan),
-        "model": asdict(result.model.config),
+        "model": asdict(config),
         "subjects": {"learned": list(result.learned), "held_out": list(result.held_out)},
-        "trained": dict(result.trained.ends),
+        **own,
         "steps": result.steps,
-        "held_out_loss": {"first": result.history[0]["held_out"], "best": result.best_loss},
         "seconds": result.history[-1]["seconds"],
         "versions": versions(),
     }
-    write_json(target / "run.json", record)
-    folder.checkpoint.with_suffix(".json").unlink(missing_ok=True)
-    return folder.publish()

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 
 from shd.errors import EvaluationError, ScanError
 from shd.io.grids import check_same_grid
-from shd.io.nifti import read_image
+from shd.io.images import read_with_sidecar
 
 __all__ = ["MOST_LABELS", "read_labels"]
 
@@ -18,16 +18,16 @@ MOST_LABELS = 255
 def read_labels(
     path: str | Path, name: str, shape: tuple[int, ...], affine: Float[np.ndarray, "4 4"]
 ) -> Int[np.ndarray, "x y z"]:
-    """Return the labels of an image on the grid of another, called `name` in messages.
+    """Return the labels of an image, NIfTI or .mif, on the grid of another, called `name` in messages.
 
     affine: voxel index → scanner RAS mm. Raises ScanError where the file is no label image (other values than whole
     numbers from 0 to 255) or lies on another grid.
     """
     file = Path(path)
-    image, values = read_image(file)
+    values, grid, _ = read_with_sidecar(file)
     values = values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
     try:
-        check_same_grid(f"the label image {file.name}", values.shape, image.affine, name, shape, affine)
+        check_same_grid(f"the label image {file.name}", values.shape, grid, name, shape, affine)
     except EvaluationError as error:
         raise ScanError(str(error)) from None
     if values.ndim != 3:

@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shd._version import __version__
-from shd.errors import CheckpointError
 from shd.models.deconvolver import Deconvolver
 from shd.scans.trained_range import TrainedRange, joined
 from shd.training.population import PopulationTraining, Prepared
+from shd.training.watch import Watch, scored
 
 __all__ = ["Course"]
 
@@ -24,19 +23,16 @@ class Course:
     """What happens around the steps of `training`, alike in all its processes.
 
     `step` trains and says whether a validation is due, of which there are `validations` at even parts of the budget;
-    `validate` keeps the averaged weights if they are the best so far. history: a row a validation. fingerprint: of
-    everything that shapes the result. Every random number comes from the settings' seed and the number of an example,
-    so the steps done are the place in the data.
+    `validate` keeps the averaged weights if their loss is the lowest so far. fingerprint: of everything that shapes the
+    result. watch: what is kept of validations. Every random number comes from the settings' seed and the number of an
+    example, so the steps done are the place in the data.
     """
 
     def __init__(
         self, training: PopulationTraining, validations: int, patience: int | None, fingerprint: str
     ) -> None:
-        self.training, self.validations, self.patience, self.fingerprint = training, validations, patience, fingerprint
-        average = training.optimisation.average
-        self.best = {name: value.clone() for name, value in average.state_dict().items()}
-        self.best_loss, self.without_better = float("inf"), 0
-        self.history: list[dict[str, int | float]] = []
+        self.training, self.validations = training, validations
+        self.watch = Watch(training.optimisation.average, fingerprint, patience)
         self.seen = TrainedRange({})
         self._sums = torch.zeros(2, len(_TERMS), dtype=torch.float64, device=training.device)  # values, counts
 
@@ -46,9 +42,19 @@ class Course:
         return self.training.optimisation.steps_done
 
     @property
+    def history(self) -> list[dict[str, int | float]]:
+        """A row a validation."""
+        return self.watch.history
+
+    @property
+    def best_loss(self) -> float:
+        """The lowest loss of a validation."""
+        return -self.watch.best_score
+
+    @property
     def finished(self) -> bool:
         """Whether the budget is used, or patience at its end."""
-        return self.training.progress >= 1.0 or (self.patience is not None and self.without_better >= self.patience)
+        return self.training.progress >= 1.0 or self.watch.exhausted
 
     def step(self, examples: Sequence[Prepared], seconds: float) -> bool:
         """Train on this process's examples of a step; return whether a validation is due.
@@ -89,16 +95,10 @@ class Course:
             for name in _TERMS:
                 values = [terms[name] for terms in found if name in terms]
                 if values:
-                    row["held_out" if name == "loss" else f"held_out_{name}"] = math.fsum(values) / len(values)
+                    row[scored(name)] = math.fsum(values) / len(values)
         row = training.processes.from_first(row)
-        self.history.append(row)
         self._share_seen()
-        if row["held_out"] < self.best_loss:
-            self.best_loss, self.without_better = row["held_out"], 0
-            for name, value in training.optimisation.average.state_dict().items():
-                self.best[name].copy_(value)
-        elif self.steps_done:
-            self.without_better += 1
+        self.watch.add(row, -row["held_out"])
         return row
 
     def _share_seen(self) -> None:
@@ -114,49 +114,28 @@ class Course:
     def best_model(self) -> Deconvolver:
         """Return a network with the best weights, ready for inference."""
         model = Deconvolver(self.training.settings.config).to(self.training.device)
-        model.load_state_dict(self.best)
+        model.load_state_dict(self.watch.best)
         return model.eval()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and plain numbers from which `load_state` goes on, in this process or others."""
-        tensors = self.training.optimisation.tensors()
-        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        tensors, numbers = self.watch.state()
+        tensors |= self.training.optimisation.tensors()
         tensors |= {"sums": self._sums, "random_state": torch.get_rng_state()}
-        numbers = {
-            "fingerprint": self.fingerprint,
+        numbers |= {
             "steps_done": self.steps_done,
             "next_example": self.steps_done * self.training.settings.batch,
             "seconds": self.training.seconds,
-            "best_loss": self.best_loss,
-            "without_better": self.without_better,
-            "history": self.history,
             "seen": dict(self.seen.ends),
             "settings": repr(self.training.settings),
         }
         return tensors, numbers
 
     def load_state(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Take up training where `state` was called.
-
-        numbers: with the version of shd that wrote them. Raises CheckpointError where the state is of another version,
-        or belongs to other data or settings.
-        """
-        if numbers["version"] != __version__:
-            raise CheckpointError(
-                f"the unfinished training was saved by shd {numbers['version']}, this is {__version__}; give --force "
-                "to start anew, or another --out"
-            )
-        if numbers["fingerprint"] != self.fingerprint:
-            raise CheckpointError(
-                f"the unfinished training (fingerprint {numbers['fingerprint']}) had other data or settings than this "
-                f"one ({self.fingerprint}); give --force to start anew, or another --out"
-            )
+        """Take up training where `state` was called; raises what `Watch.load_state` does."""
+        self.watch.load_state(tensors, numbers)
         self.training.optimisation.load(tensors, numbers["steps_done"])
-        for name, value in self.best.items():
-            value.copy_(tensors[f"best.{name}"])
         self._sums.copy_(tensors["sums"])
         torch.set_rng_state(tensors["random_state"])
         self.training.seconds = numbers["seconds"]
-        self.best_loss, self.without_better = numbers["best_loss"], numbers["without_better"]
-        self.history = numbers["history"]
         self.seen = TrainedRange({name: (low, high) for name, (low, high) in numbers["seen"].items()})

@@ -8,14 +8,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from shd._version import __version__
-from shd.errors import CheckpointError
 from shd.evaluation.segmentation_scores import average_precision
 from shd.training.losses.segmentation import IGNORED, cross_entropy, dice_loss
 from shd.training.optimisation import Optimisation
 from shd.training.segmentation_settings import SegmentationSettings
+from shd.training.watch import Watch, scored
 
-__all__ = ["SegmentationCourse"]
+__all__ = ["HELD_OUT", "LEARNED", "SegmentationCourse"]
+
+HELD_OUT, LEARNED = "held_out", "on_learned"
+"""How the history names what validations score: on scans held out, or on those learned from where none is."""
 
 _TERMS = ("loss", "cross_entropy", "dice")
 
@@ -26,8 +28,9 @@ class SegmentationCourse:
     """What happens around the steps of a training.
 
     make: gives a network. frequencies: share of each label among the voxels learned from. fingerprint: of everything
-    that shapes the result. history: a row a validation; best: the averaged weights of the highest held-out average
-    precision (the mean over labels; where held-out boxes have none, of the lowest loss).
+    that shapes the result. on: what validations score, `HELD_OUT` or `LEARNED`. watch: what is kept of them, with the
+    averaged weights of the highest average precision (the mean over labels; where their boxes have none, of the lowest
+    loss).
     """
 
     def __init__(
@@ -36,8 +39,9 @@ class SegmentationCourse:
         settings: SegmentationSettings,
         frequencies: Float[np.ndarray, " label"],
         fingerprint: str,
+        on: str = HELD_OUT,
     ) -> None:
-        self.settings, self.fingerprint = settings, fingerprint
+        self.settings, self.on = settings, on
         self.device = torch.device(settings.device)
         torch.manual_seed(settings.seed)
         self.optimisation = Optimisation(
@@ -51,9 +55,7 @@ class SegmentationCourse:
         weights = np.maximum(frequencies, 1e-6) ** -settings.balance
         self.label_weights = torch.tensor(weights / weights.sum(), dtype=torch.float32, device=self.device)
         self.seconds = 0.0
-        self.best = {name: value.clone() for name, value in self.optimisation.average.state_dict().items()}
-        self.best_score, self.without_better = float("-inf"), 0
-        self.history: list[dict[str, int | float]] = []
+        self.watch = Watch(self.optimisation.average, fingerprint, settings.patience)
         self._sums = torch.zeros(len(_TERMS), dtype=torch.float64)
         self._since = 0
 
@@ -71,8 +73,7 @@ class SegmentationCourse:
     @property
     def finished(self) -> bool:
         """Whether the budget is used, or patience at its end."""
-        patience = self.settings.patience
-        return self.progress >= 1.0 or (patience is not None and self.without_better >= patience)
+        return self.progress >= 1.0 or self.watch.exhausted
 
     def step(self, batch: Batch) -> None:
         """Train on a batch; `seconds` is the caller's to count."""
@@ -109,68 +110,38 @@ class SegmentationCourse:
             chances.append(logits.softmax(dim=1).movedim(1, -1).cpu()[held])
             truths.append(labels[held])
         for name in _TERMS:
-            key = "held_out" if name == "loss" else f"held_out_{name}"
-            row[key] = float(torch.stack([terms[name] for terms in found]).double().mean())
+            row[scored(name, self.on)] = float(torch.stack([terms[name] for terms in found]).double().mean())
         precisions = _precisions(torch.cat(chances).numpy(), torch.cat(truths).numpy())
         if precisions:
-            row["held_out_average_precision"] = float(np.mean(precisions))
-        self.history.append(row)
-        if _score(row) > self.best_score:
-            self.best_score, self.without_better = _score(row), 0
-            for name, value in self.optimisation.average.state_dict().items():
-                self.best[name].copy_(value)
-        elif self.steps_done:
-            self.without_better += 1
+            row[scored("average_precision", self.on)] = float(np.mean(precisions))
+        self.watch.add(row, self._score(row))
+
+    def _score(self, row: dict[str, int | float]) -> float:
+        """Return how good the weights of a validation are: the higher the better."""
+        return row.get(scored("average_precision", self.on), -row[self.on])
 
     def best_row(self) -> dict[str, int | float]:
         """Return the history's row of the best weights."""
-        return max(self.history, key=_score)
+        return max(self.watch.history, key=self._score)
 
     def best_network(self) -> nn.Module:
         """Return the network of the best weights, ready for inference; its training has ended."""
         network = self.optimisation.average
-        network.load_state_dict(self.best)
+        network.load_state_dict(self.watch.best)
         return network.eval()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and plain numbers from which `load_state` goes on, in this process or another."""
-        tensors = self.optimisation.tensors()
-        tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        tensors["sums"] = self._sums
-        numbers = {
-            "fingerprint": self.fingerprint,
-            "steps_done": self.steps_done,
-            "since": self._since,
-            "seconds": self.seconds,
-            "best_score": self.best_score,
-            "without_better": self.without_better,
-            "history": self.history,
-        }
-        return tensors, numbers
+        tensors, numbers = self.watch.state()
+        tensors |= self.optimisation.tensors() | {"sums": self._sums}
+        return tensors, numbers | {"steps_done": self.steps_done, "since": self._since, "seconds": self.seconds}
 
     def load_state(self, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
-        """Take up training where `state` was called.
-
-        Raises CheckpointError where the state is of another version of shd, or belongs to other data or settings.
-        """
-        if numbers["version"] != __version__ or numbers.get("fingerprint") != self.fingerprint:
-            raise CheckpointError(
-                f"the unfinished training is of shd {numbers['version']} and fingerprint {numbers.get('fingerprint')}, "
-                f"this one of {__version__} and {self.fingerprint}: other data or settings; give --force to start "
-                "anew, or another --out"
-            )
+        """Take up training where `state` was called; raises what `Watch.load_state` does."""
+        self.watch.load_state(tensors, numbers)
         self.optimisation.load(tensors, numbers["steps_done"])
-        for name, value in self.best.items():
-            value.copy_(tensors[f"best.{name}"])
         self._sums.copy_(tensors["sums"])
         self._since, self.seconds = numbers["since"], numbers["seconds"]
-        self.best_score, self.without_better = numbers["best_score"], numbers["without_better"]
-        self.history = numbers["history"]
-
-
-def _score(row: dict[str, int | float]) -> float:
-    """Return how good the weights of a validation are: the higher the better."""
-    return row.get("held_out_average_precision", -row["held_out"])
 
 
 def _precisions(chances: Float[np.ndarray, "voxel label"], labels: Int[np.ndarray, " voxel"]) -> list[float]:

@@ -21,7 +21,7 @@ Corner = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class LabelledSignal:
-    """A scan at the points of a q-table, over its mean b=0 (may be memory-mapped), and the label of each voxel.
+    """A scan at the points of a q-table, over its mean b=0, and the label of each voxel; both may be memory-mapped.
 
     labels: place of the label among those learned, 0 the background; `IGNORED` outside the mask.
     """
@@ -45,6 +45,27 @@ def label_frequencies(subjects: Sequence[LabelledSignal], count: int) -> Float[n
     """Return the share of each of `count` labels among the voxels in the masks."""
     totals = np.sum([np.bincount(s.labels[s.labels != IGNORED], minlength=count) for s in subjects], axis=0)
     return totals / totals.sum()
+
+
+class _Places:
+    """The voxels of a label, or of all (None), counted by plane: a list would be larger than the labels."""
+
+    def __init__(self, labels: UInt8[np.ndarray, "x y z"], label: int | None = None) -> None:
+        self._labels, self._label = labels, label
+        self._until = np.cumsum([int(self._wanted(plane).sum()) for plane in labels])
+
+    def __len__(self) -> int:
+        return int(self._until[-1])
+
+    def __getitem__(self, number: int) -> int:
+        """Return the index in the flattened volume of a voxel by its number, from 0, in the order of these indices."""
+        x = int(np.searchsorted(self._until, number, side="right"))
+        plane = self._wanted(self._labels[x])
+        before = int(self._until[x - 1]) if x else 0
+        return x * plane.size + int(np.flatnonzero(plane)[number - before])
+
+    def _wanted(self, plane: UInt8[np.ndarray, "y z"]) -> Bool[np.ndarray, "y z"]:
+        return np.asarray(plane != IGNORED if self._label is None else plane == self._label)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +138,9 @@ class Patches:
         if turns:
             grid[:] = grid.min()  # a box that is turned fits where it was
         self.shape = tuple(int(min(side, length)) for length in grid)
-        self._inside = [np.flatnonzero(subject.labels != IGNORED) for subject in subjects]
+        self._inside = [_Places(subject.labels) for subject in subjects]
         of_label = [
-            [(number, np.flatnonzero(subject.labels == label)) for number, subject in enumerate(subjects)]
+            [(number, _Places(subject.labels, label)) for number, subject in enumerate(subjects)]
             for label in range(1, labels)
         ]
         held = [[(number, voxels) for number, voxels in each if len(voxels)] for each in of_label]
@@ -133,7 +154,7 @@ class Patches:
             subject, voxel = self._voxel(generator)
             box = self._box(subject.labels.shape, voxel, generator)
             x, y, z = box
-            signal, label = np.asarray(subject.signal[:, x, y, z]), subject.labels[box]
+            signal, label = np.asarray(subject.signal[:, x, y, z]), np.asarray(subject.labels[box])
             if self.turns:
                 turn = self.turns[int(generator.integers(len(self.turns)))]
                 signal, label = turn.signal(signal), turn.labels(label)
@@ -151,7 +172,7 @@ class Patches:
         else:
             number = int(generator.integers(len(self.subjects)))
             voxels = self._inside[number]
-        return self.subjects[number], int(voxels[generator.integers(len(voxels))])
+        return self.subjects[number], voxels[int(generator.integers(len(voxels)))]
 
     def _box(self, grid: tuple[int, ...], voxel: int, generator: np.random.Generator) -> tuple[slice, slice, slice]:
         """Return a box of the grid that holds the voxel at a random place."""

@@ -2,11 +2,10 @@
 
 import csv
 import json
-import random
+import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import nibabel as nib
 import numpy as np
@@ -17,15 +16,29 @@ from dipy.data import get_fnames
 import shd
 from shd.errors import ShdWarning
 from shd.evaluation.segmentation_scores import voxel_scores
-from shd.io.checkpoints import read_state, write_model
+from shd.io.checkpoints import read_state, write_model, write_state
 from shd.io.scans import read_scan
 from shd.io.segmenters import read_segmenter
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
+from shd.training.segmentation import SegmentationCourse
 from tests.support.segmentation import NETWORK, labelled_scan, store_study
 from tests.support.stored import everything_in, run_program, store
 
-STEPS = 12
+STEPS, KILLED_AT = 12, 5
+# Saves after every step, and dies as `kill -9` would make it once the fifth is saved.
+DYING = f"""
+import os, signal, sys
+from shd.cli.main import run
+from shd.fitting import segment_training
+write = segment_training.write_state
+def write_and_die(path, tensors, numbers):
+    write(path, tensors, numbers)
+    if numbers["steps_done"] == {KILLED_AT}:
+        os.kill(os.getpid(), signal.SIGKILL)
+segment_training.write_state = write_and_die
+run(sys.argv[1:])
+"""
 TINY = ("--device", "cpu", "--threads", "1")
 
 
@@ -143,6 +156,30 @@ def test_finished_subjects_of_a_list_are_kept(capsys, place, trained, predicted)
     assert everything_in(predicted) == before
 
 
+def test_a_result_of_another_choice_is_not_taken_for_finished(capsys, place, trained, predicted):
+    """Left as it is, since --force is not given, but said to be another."""
+    before = everything_in(predicted)
+    arguments = ("segment", "predict", trained / "model.safetensors", place / "study.tsv", *TINY, "--out", predicted)
+    for choice in ("--ignore-bad-voxels", "--resample"):
+        ran = run_program(capsys, *arguments, choice)
+        assert ran.code == 2 and "finished already" not in ran.out and ran.err.count("give another --out") == 4
+    assert everything_in(predicted) == before
+
+
+def test_one_failing_subject_does_not_end_a_list(capsys, trained, tmp_path):
+    study = store_study(tmp_path, 3)
+    (tmp_path / "s1" / "dwi.nii.gz").write_bytes(b"no scan")
+    arguments = ("segment", "predict", trained / "model.safetensors", study, *TINY, "--out", tmp_path / "p")
+    ran = run_program(capsys, *arguments)
+    said = " ".join(ran.err.split())
+    assert ran.code == 2 and "failed: s1: dwi.nii.gz: not a readable NIfTI" in said and "Traceback" not in said
+    assert "error: 1 of 3 subjects failed: s1" in said
+    assert sorted(path.name for path in (tmp_path / "p").iterdir()) == ["s0", "s2"]
+    store_study(tmp_path, 3)  # mended, the same command makes what is missing
+    ran = run_program(capsys, *arguments)
+    assert ran.code == 0 and ran.out.count("finished already") == 2 and (tmp_path / "p" / "s1" / "run.json").exists()
+
+
 @pytest.mark.parametrize(
     "choices", [("--network", "cnn", "--loss", "cross-entropy"), ("--loss", "dice", "--turn", "--noise", "0.05")]
 )
@@ -164,6 +201,15 @@ def test_several_labels_make_several_volumes(capsys, place, options, tmp_path):
     assert run_program(capsys, "segment", "evaluate", tmp_path / "p", study, "--out", tmp_path / "s").code == 0
     rows = json.loads((tmp_path / "s" / "scores.json").read_text())["scores"]
     assert [(row["subject"], row["label"]) for row in rows[-2:]] == [("all", 1), ("all", 2)]
+
+
+def test_without_held_out_scans_the_scores_say_that_they_are_of_those_learned_from(capsys, options, tmp_path):
+    run = ("--held-out", "0", "--steps", "3", "--out", tmp_path / "n")
+    ran = run_program(capsys, "segment", "train", *options, *run)
+    assert ran.code == 0 and "average precision on the scans learned from: " in ran.out and "held-out" not in ran.out
+    header = (tmp_path / "n" / "log.csv").read_text().splitlines()[0]
+    assert "on_learned_average_precision" in header.split(",") and "held_out" not in header
+    assert json.loads((tmp_path / "n" / "run.json").read_text())["subjects"]["held_out"] == []
 
 
 def test_patience_ends_a_training_that_gets_no_better(capsys, options, tmp_path):
@@ -216,26 +262,64 @@ def test_a_network_takes_no_scan_of_other_voxels(capsys, trained, tmp_path, scal
     assert ran.code == 2 and message in " ".join(ran.err.split()) and not (tmp_path / "p").exists()
 
 
-def test_a_killed_training_goes_on_to_the_same_network(capsys, place, options, tmp_path):
-    """`kill -9` at a random moment after the first checkpoint, in another process, as a crash would be."""
+@pytest.fixture(scope="module")
+def killed(place, options):
+    """What a training left that died by `kill -9` with its fifth step saved, between two validations."""
     run = [*options, "--steps", str(STEPS), "--checkpoint-seconds", "0"]
+    command = [sys.executable, "-c", DYING, "segment", "train", *run, "--out", str(place / "killed")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert not (place / "killed").exists()
+    return place / "killed.partial", run
+
+
+@pytest.fixture
+def remains(killed, tmp_path):
+    """A copy of that, where the same command with `--out out` finds it."""
+    left, run = killed
+    shutil.copytree(left, tmp_path / "out.partial")
+    return tmp_path / "out", run
+
+
+def test_a_killed_training_goes_on_to_the_same_network(capsys, monkeypatch, remains, tmp_path):
+    out, run = remains
+    assert read_state(tmp_path / "out.partial" / "checkpoint.safetensors")[1]["steps_done"] == KILLED_AT
     assert run_program(capsys, "segment", "train", *run, "--out", tmp_path / "whole").code == 0
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "shd", "segment", "train", *run, "--out", str(out)]
-    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    checkpoint = tmp_path / "out.partial" / "checkpoint.safetensors"
-    deadline = time.monotonic() + 300
-    while not checkpoint.with_suffix(".json").exists() and running.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    time.sleep(random.uniform(0.0, 0.3))
-    running.send_signal(signal.SIGKILL)
-    running.wait()
-    if not (out / "run.json").exists():  # else it was quicker than the kill
-        assert 0 < read_state(checkpoint)[1]["steps_done"] <= STEPS
-        ran = run_program(capsys, "segment", "train", *run, "--out", out)
-        assert ran.code == 0 and "going on with the interrupted training" in ran.out
+    taken, step = [], SegmentationCourse.step
+    monkeypatch.setattr(
+        SegmentationCourse, "step", lambda self, batch: (taken.append(self.steps_done), step(self, batch))
+    )
+    ran = run_program(capsys, "segment", "train", *run, "--out", out)
+    assert ran.code == 0 and "going on with the interrupted training" in ran.out
+    assert taken == list(range(KILLED_AT, STEPS))
     assert same(weights(tmp_path / "whole"), weights(out))
+    whole, resumed = (
+        json.loads((folder / "run.json").read_text())["validation"] for folder in (tmp_path / "whole", out)
+    )
+    assert whole["best"] | {"seconds": 0} == resumed["best"] | {"seconds": 0}
     assert {path.name for path in out.iterdir()} == {"model.safetensors", "log.csv", "loss.png", "run.json"}
+    assert not out.with_name("out.partial").exists()
+
+
+@pytest.mark.parametrize("change", [("--seed", "1"), ("--noise", "0.1"), ("--foreground", "0.9")])
+def test_an_interrupted_training_of_other_settings_is_refused_and_kept(capsys, remains, change):
+    out, run = remains
+    before = everything_in(out.parent)
+    ran = run_program(capsys, "segment", "train", *run, *change, "--out", out)
+    assert ran.code == 2 and "had other data or settings than this one" in " ".join(ran.err.split())
+    assert "--force to start anew" in ran.err and "checkpoint.safetensors" in ran.err
+    state = "out.partial/checkpoint.safetensors"
+    assert everything_in(out.parent)[state] == before[state]
+
+
+def test_a_state_of_another_layout_names_the_file_and_the_way_out(capsys, remains):
+    """Such as another version of shd would leave: the program says so, whatever is missing in it."""
+    out, run = remains
+    checkpoint = out.with_name("out.partial") / "checkpoint.safetensors"
+    tensors, numbers = read_state(checkpoint)
+    write_state(checkpoint, tensors, {name: value for name, value in numbers.items() if name != "history"})
+    ran = run_program(capsys, "segment", "train", *run, "--out", out)
+    assert ran.code == 2 and "checkpoint.safetensors: saved by another version of shd (KeyError)" in ran.err
 
 
 def test_white_matter_of_the_human_scan_in_dipy(capsys, tmp_path):

@@ -25,6 +25,15 @@ def test_whole_numbers_of_any_type_are_labels(tmp_path, dtype):
     assert found.dtype == np.int16
 
 
+@pytest.mark.parametrize("name", ["l.mif", "l.mif.gz"])
+def test_labels_in_mrtrix_format_are_read(tmp_path, name):
+    values = np.arange(24, dtype=np.int16).reshape(SHAPE)
+    write_image(tmp_path / name, [values], values.shape, AFFINE, None, dtype="<i2")
+    found = read_labels(tmp_path / name, "the scan", SHAPE, AFFINE)
+    np.testing.assert_array_equal(found, values)
+    assert found.dtype == np.int16
+
+
 def test_what_is_written_is_read_and_has_a_sidecar(tmp_path):
     values = np.arange(24, dtype=np.int16).reshape(SHAPE)
     write_image(tmp_path / "l.nii.gz", [values], values.shape, AFFINE, {"Labels": [1]}, dtype="<i2")

@@ -1,5 +1,6 @@
 """Boxes to learn from: functions of their number, around labels as often as stated, and turned as a scan would be."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -57,6 +58,26 @@ def test_boxes_lie_in_the_scan_and_signals_belong_to_their_labels():
         signals, labels = Patches([held], 5, 2, 0.5, 0).batch(number, 1)
         assert signals.shape == (1, 2, 5, 5, 5)
         np.testing.assert_array_equal(labels[0].numpy().ravel(), held.labels.ravel()[signals[0, 0].long().ravel()])
+
+
+def test_every_voxel_of_a_label_or_of_the_mask_is_drawn_and_no_other():
+    held = subject(3, shape=(6, 5, 4), labelled=5)
+    held.signal[0] = np.arange(held.labels.size).reshape(held.labels.shape)
+    for share, wanted in ((1.0, held.labels == 2), (0.0, held.labels != IGNORED)):
+        drawn = Patches([held], 1, 3, share, 0).batch(0, 1500)[0][:, 0].long().unique().numpy()
+        np.testing.assert_array_equal(drawn, np.flatnonzero(wanted))
+
+
+def test_drawing_takes_no_memory_by_the_voxel():
+    labels = np.zeros((100, 100, 100), np.uint8)
+    labels[:50, 20:70] = 1
+    held = LabelledSignal("large", np.zeros((1, *labels.shape), np.float32), labels)
+    tracemalloc.start()
+    patches = Patches([held], 2, 2, 0.5, 0)
+    patches.batch(0, 4)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < labels.nbytes / 20
 
 
 def test_boxes_are_no_longer_than_the_shortest_grid():

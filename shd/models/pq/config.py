@@ -16,16 +16,17 @@ class SegmentationConfig:
     """Configuration of a segmentation network; `asdict`, JSON and back gives an equal one.
 
     kind: "equivariant", or "cnn", the plain 3-D CNN of as many layers and about as many parameters as the equivariant
-    network of the same other fields. classes: answers a voxel; one means one logit, for a sigmoid, several a softmax.
-    pq_channels: channels of each order after every p-q-space layer, (7, 4) for seven scalars and four vectors.
-    p_channels: after every layer without q-space; a last one, to the classes, follows. kernel_size: voxels a side, odd.
+    network of the same other fields. classes: logits a voxel; `shd segment` has one for each label, the background
+    among them, and takes their softmax. pq_channels: channels of each order after every p-q-space layer, (7, 4) for
+    seven scalars and four vectors. p_channels: after every layer without q-space; a last one, to the classes, follows.
+    kernel_size: voxels a side, odd.
     angular, radial: bases of the filters, of `ANGULAR_BASES` and `RADIAL_BASES`. q_reduction: between the two, "length"
     (`QLengthPool`), "mean", or "convolution" (a layer whose output has no q-space). reflections: commute with
     reflections as well. batch_norm: after every layer but the last. Raises `SettingsError` where one cannot be.
     """
 
     kind: str = "equivariant"
-    classes: int = 1
+    classes: int = 2
     pq_channels: Sequence[Sequence[int]] = ((7, 4), (10, 5))
     p_channels: Sequence[Sequence[int]] = ((10, 5), (10, 5))
     kernel_size: int = 3
