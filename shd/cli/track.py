@@ -68,4 +68,3 @@ def _announce(tracked: "Tracked", files: tuple[Path, ...], fod: Path) -> None:
         tell_command(f"mrview {image} -tractography.load {quote(str(tracks))}")
     else:
         tell_command(f"dipy_horizon {quote(str(tracks))}")
-    tell_command(f"shd evaluate --truth PHANTOM --tractogram {quote(str(tracks))} --out scores")

@@ -102,7 +102,7 @@ class BidsDataset:
             names = self.names.paths(self.entities(subject), outputs).values()
             check_absent([self.out / name for name in names], choices.force)
             _infer(replace(subject, responses=dict(self.responses)), work, choices, wanted)
-        self._publish(_normalised(work) if self._desc else work, subject)
+        self._publish(_normalised(work, choices.threads) if self._desc else work, subject)
         self.forget(subject)
 
     def forget(self, subject: Subject) -> None:
@@ -134,13 +134,14 @@ def _infer(subject: Subject, work: Path, choices: Choices, wanted: Mapping[str, 
         raise
 
 
-def _normalised(fit: Path) -> Path:
+def _normalised(fit: Path, threads: int | None) -> Path:
     """Return the folder, within that of the fit, of the fit with its intensity normalised.
 
     White matter alone says how bright a scan is, but not where within it, so one factor is then all.
     """
     stored, folder = read_fit_folder(fit), OutputFolder(fit / NORMALISED, force=True)
-    write_normalised(folder, stored, normalise_fit(stored, order=HIGHEST_ORDER if stored.fod.isotropic else 0))
+    order = HIGHEST_ORDER if stored.fod.isotropic else 0
+    write_normalised(folder, stored, normalise_fit(stored, order=order, threads=threads))
     shutil.copyfile(fit / "fit.png", folder.out / "fit.png")
     return folder.out
 

@@ -35,6 +35,7 @@ from shd.io.atomic import write_json
 from shd.io.checkpoints import read_model
 from shd.io.images import read_grid
 from shd.io.subjects import Subject
+from shd.processors import usable_processors
 
 __all__ = ["Choices", "Outcome", "infer_cohort", "infer_into"]
 
@@ -134,7 +135,7 @@ def _results(
             device = usable_device(choices.device)
             count = workers or _workers_for(subjects, device)
             count = min(count, len(subjects))
-            threads = choices.threads or max(1, _cores() // count)
+            threads = choices.threads or max(1, usable_processors() // count)
             if count > 1:
                 client = stack.enter_context(local_cluster(count, threads, retries))
                 choices = replace(choices, threads=threads, sharers=count)
@@ -171,17 +172,12 @@ def _check_writable(out: Path) -> None:
         raise OutputError(f"{out}: cannot write in {nearest}; choose another --out")
 
 
-def _cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _workers_for(subjects: Sequence[Subject], device: str) -> int:
     """Return how many subjects this machine should compute at once: one for two cores, as far as memory goes."""
     if device != "cpu" or not can_distribute():
         return 1
     needed = _BOX + max(map(_bytes_of, subjects))
-    return max(1, min(_cores() // 2, available_memory(torch.device("cpu")) // needed))
+    return max(1, min(usable_processors() // 2, available_memory(torch.device("cpu")) // needed))
 
 
 def _bytes_of(subject: Subject) -> int:

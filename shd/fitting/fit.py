@@ -128,7 +128,10 @@ def fit(
     clock.lap("training")
     model = training.best_model()
     set_engine(model, settings.engine)
-    fod, peaks = finish(model, normalised, responses, degree, report, clock, training.estimates, training.noise)
+    fod, peaks = finish(
+        model, normalised, responses, degree, report, clock, training.estimates, training.noise,
+        threads=settings.threads,
+    )  # fmt: skip
     return Fit(fod, peaks, responses, model, settings, coherence, training.history, clock.laps, trained)
 
 
@@ -172,8 +175,9 @@ def finish(
     noise: Float[np.ndarray, " voxel"] | None = None,
     core: int | None = None,
     bfloat16: bool = False,
+    threads: int | None = None,
 ) -> tuple[FodField, Peaks]:
-    """Return fODFs of every masked voxel and their peaks on the grid; arguments as in `deconvolve`."""
+    """Return fODFs of every masked voxel and their peaks on the grid; arguments as in `deconvolve` and `find_peaks`."""
     on_tile = counted("inference", len(scan.b0), report)
     try:
         fod = deconvolve(
@@ -187,7 +191,7 @@ def finish(
         raise ResourceError(f"{error}: {way_out}") from error
     clock.lap("inference")
     report(Progress("peaks", 0.0))
-    peaks = find_peaks(fod.wm[fod.mask]).on_grid(fod.mask)
+    peaks = find_peaks(fod.wm[fod.mask], threads=threads).on_grid(fod.mask)
     clock.lap("peaks")
     return fod, peaks
 

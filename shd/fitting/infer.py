@@ -71,7 +71,9 @@ def infer(
     estimates = estimate_scan(normalised, responses, vertices, device, noise=noise, on_block=advance)
     clock.lap("first estimate")
     core = 2 * tile if tile else None
-    fod, peaks = finish(network, normalised, responses, degree, report, clock, estimates, noise, core, bfloat16)
+    fod, peaks = finish(
+        network, normalised, responses, degree, report, clock, estimates, noise, core, bfloat16, threads
+    )
     return Fit(fod, peaks, responses, network, None, coherence, [], clock.laps, stored.trained)
 
 

@@ -41,13 +41,22 @@ class Normalised:
 
 
 def normalise_fit(
-    stored: StoredFit, *, order: int = HIGHEST_ORDER, reference: float = REFERENCE, report: Report = silent
+    stored: StoredFit,
+    *,
+    order: int = HIGHEST_ORDER,
+    reference: float = REFERENCE,
+    threads: int | None = None,
+    report: Report = silent,
 ) -> Normalised:
-    """Return a result's fODFs and tissues in a common unit; arguments and errors as in `normalise_intensity`."""
+    """Return a result's fODFs and tissues in a common unit; arguments and errors as in `normalise_intensity`.
+
+    threads: that look for peaks, as in `find_peaks`.
+    """
     report(Progress("intensity", 0.0))
     fod, intensity = normalise_intensity(stored.fod, order=order, reference=reference)
     report(Progress("peaks", 0.0))
-    return Normalised(fod, find_peaks(fod.wm[fod.mask]).on_grid(fod.mask), intensity, order, reference)
+    peaks = find_peaks(fod.wm[fod.mask], threads=threads).on_grid(fod.mask)
+    return Normalised(fod, peaks, intensity, order, reference)
 
 
 def write_normalised(

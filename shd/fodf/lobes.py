@@ -1,6 +1,5 @@
 """The lobes of fODFs, one a fibre population: fixels, with the density, the height and the spread of each."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +9,7 @@ from jaxtyping import Float, Float32, Int, Shaped
 
 from shd.fodf.lobe_kernel import lobes_of_block
 from shd.fodf.peaks import BLOCK, FLATNESS, peak_grid, polynomial_map
+from shd.processors import usable_processors
 from shd.sphere.harmonics import degree_of_count, even_harmonics
 
 __all__ = ["Fixels", "fixels_of", "solid_angles"]
@@ -102,7 +102,7 @@ def fixels_of(
         )  # fmt: skip
         return lobes[np.arange(most) < numbers[:, None]], numbers
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+    with ThreadPoolExecutor(max_workers=usable_processors()) as threads:
         done = list(threads.map(work, starts))
     rows = np.concatenate([np.empty((0, 8), np.float32), *(lobes for lobes, _ in done)])
     numbers = np.concatenate([numbers for _, numbers in done]) if done else np.zeros(len(coefficients), np.int64)

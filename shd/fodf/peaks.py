@@ -1,6 +1,5 @@
 """Peaks of fODFs: their local maxima, found on a grid and refined on the harmonics themselves."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +9,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from scipy.spatial import ConvexHull
 
 from shd.fodf.peak_kernel import peaks_of_block
+from shd.processors import usable_processors
 from shd.sphere.directions import half_sphere
 from shd.sphere.harmonics import coefficient_count, degree_of_count, even_harmonics
 
@@ -103,7 +103,7 @@ def find_peaks(
     coefficients: even harmonics, MRtrix3 basis; the peaks are in their axes. count: peaks to keep, at most.
     relative_threshold: share of the voxel's highest peak that a peak must reach. absolute_threshold: amplitude that it
     must exceed, in the units of the fODF (MRtrix tracks above 0.1). separation_degrees: of two peaks closer than this
-    the higher is kept; MRtrix's `sh2peaks` uses 8°. threads: as many as processors if None.
+    the higher is kept; MRtrix's `sh2peaks` uses 8°. threads: as many as processors that may be used if None.
 
     Raises ValueError for a number of coefficients no even degree has, or a setting out of range.
 
@@ -138,6 +138,6 @@ def find_peaks(
             amplitudes[block],
         )  # fmt: skip
 
-    with ThreadPoolExecutor(max_workers=threads or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=threads or usable_processors()) as pool:
         list(pool.map(work, range(0, voxels, BLOCK)))
     return Peaks(directions, amplitudes)

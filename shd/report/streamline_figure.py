@@ -17,8 +17,10 @@ from shd.report.planes import Plane, anatomical_planes
 __all__ = ["draw_background", "draw_streamlines", "streamline_figure"]
 
 INCHES, DOTS_PER_INCH = 12.0, 110
-_MARGINS = {"left": 0.035, "right": 0.985, "bottom": 0.025, "top": 0.885, "wspace": 0.1, "hspace": 0.1}
+_MARGINS = {"left": 0.035, "right": 0.985, "bottom": 0.025, "top": 0.865, "wspace": 0.1, "hspace": 0.1}
 _MOST_SEGMENTS = 60_000  # a panel; of more, every second, third, … streamline is drawn
+_MOST_POINTS = 300_000  # likewise, of all that may be drawn: each takes 100 bytes here
+_BLOCK = 1 << 17  # points counted at a time
 _BRIGHTEST = 0.6  # grey of the anatomy under the streamlines
 
 
@@ -41,11 +43,11 @@ def streamline_figure(
     figure = Figure(figsize=(INCHES, INCHES * 0.78), dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, 3, gridspec_kw=_MARGINS)
-    starts, ends, line = _segments(streamlines)
-    window = max(background.shape)
-    for column, plane in enumerate(anatomical_planes(affine, _density(starts, background.shape, affine), window)):
+    starts, ends, line = _segments(_thinned(streamlines))
+    density = _density(streamlines.points, background.shape, affine)
+    for column, plane in enumerate(anatomical_planes(affine, density, max(background.shape))):
         middle = plane.centres(np.array([_centre(plane)]))[0, 2]
-        depth = (plane.turned(starts)[:, 2] + plane.turned(ends)[:, 2]) / 2
+        depth = plane.turned((starts + ends) / 2)[:, 2]
         near = np.abs(depth - middle) <= np.linalg.norm(affine[:3, plane.normal])
         for row, shown in enumerate((near, np.ones(len(starts), dtype=bool))):
             axes = panels[row, column]
@@ -59,6 +61,17 @@ def streamline_figure(
     figure.text(0.035, 0.945, "\n".join(notes), fontsize=9.5, color="0.3", va="top", linespacing=1.5)
     write_colour_key(figure, (0.76, 0.835, 0.915), 0.967)
     figure.savefig(path, format="png")
+
+
+def _thinned(streamlines: Streamlines) -> Streamlines:
+    """Return every second, third, … streamline, such that about `_MOST_POINTS` points are left at most."""
+    every = -(-len(streamlines.points) // _MOST_POINTS)
+    if every <= 1:
+        return streamlines
+    lengths = streamlines.lengths[::every]
+    firsts = (np.cumsum(streamlines.lengths) - streamlines.lengths)[::every]
+    pieces = [streamlines.points[a : a + n] for a, n in zip(firsts, lengths, strict=True)]
+    return Streamlines(np.concatenate(pieces), lengths)
 
 
 def _segments(
@@ -75,10 +88,12 @@ def _density(
 ) -> Float[np.ndarray, "x y z"]:
     """Return how many points lie in each voxel."""
     inverse = np.linalg.inv(affine)
-    voxels = np.rint(points.astype(np.float64) @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)
-    voxels = voxels[np.all((voxels >= 0) & (voxels < shape), axis=1)]
     count = np.zeros(shape)
-    np.add.at(count, tuple(voxels.T), 1.0)
+    for first in range(0, len(points), _BLOCK):
+        block = points[first : first + _BLOCK].astype(np.float64)
+        voxels = np.rint(block @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.int64)
+        voxels = voxels[np.all((voxels >= 0) & (voxels < shape), axis=1)]
+        np.add.at(count, tuple(voxels.T), 1.0)
     return count
 
 
@@ -110,7 +125,7 @@ def _draw_segments(
     every = max(1, int(np.ceil(np.count_nonzero(shown) / _MOST_SEGMENTS)))
     chosen = np.flatnonzero(shown & (line % every == 0))
     first, last = plane.turned(starts[chosen]), plane.turned(ends[chosen])
-    direction = (ends - starts)[chosen].astype(np.float64)
+    direction = (ends[chosen] - starts[chosen]).astype(np.float64)
     colours = np.abs(direction) / np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-12)
     order = np.argsort(first[:, 2] + last[:, 2], kind="stable")
     pieces = np.stack([first[:, :2], last[:, :2]], axis=1)[order]

@@ -1,6 +1,5 @@
 """From a geometry to what every voxel of a grid holds: fibres, tissues and the signal without noise."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from shd.errors import SimulationError
+from shd.processors import usable_processors
 from shd.signal.gradients import Gradients
 from shd.simulation.candidate_kernel import count_candidates, list_candidates
 from shd.simulation.centreline import Centreline, trace
@@ -112,7 +112,7 @@ def _sampled(
         kept = int((fractions > 0).sum(axis=1).max(initial=0))
         return fractions[:, :kept].copy(), directions[:, :kept].copy(), bundles[:, :kept].copy()
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_processors()) as pool:
         parts = []
         for part in pool.map(run, range(0, count, BLOCK)):
             parts.append(part)

@@ -24,9 +24,10 @@ AMOUNT = np.sqrt(4.0 * np.pi)
 class TrackingField:
     """fODFs of a mask, without what is around it.
 
-    coefficients: MRtrix3 basis, voxel axes, a row a voxel of the mask. rows: row of each voxel of the grid, -1 outside
-    the mask. affine: index on this (cropped) grid → scanner RAS mm. first: index of its first voxel on the scan's grid.
-    amounts: tissue → amount of each voxel of the mask, white matter first (1: as much as the response stands for).
+    coefficients: MRtrix3 basis, voxel axes, a row a voxel of the mask, in C order: `volume[mask] = coefficients` puts
+    them on the grid, and so the amounts. rows: row of each voxel of the grid, -1 outside the mask. affine: index on
+    this (cropped) grid → scanner RAS mm. first: index of its first voxel on the scan's grid. amounts: tissue → amount
+    of each voxel of the mask, white matter first (1: as much as the response stands for).
     """
 
     coefficients: Float32[np.ndarray, "voxel coeff"]

@@ -32,8 +32,7 @@ def above_cutoff(field: TrackingField, cutoff: float) -> Float64[np.ndarray, "x 
     below the cutoff, however high it is elsewhere. Outside the mask the fODF is zero.
     """
     volume = np.zeros((*field.rows.shape, field.coefficients.shape[-1]))
-    inside = field.mask
-    volume[inside] = field.coefficients[field.rows[inside]]
+    volume[field.mask] = field.coefficients
     volume[..., 0] -= cutoff * sqrt(4.0 * pi)
     return volume
 

@@ -31,13 +31,14 @@ def seed_total(voxels: int, settings: TrackSettings) -> int:
 
 
 def seed_batches(
-    field: TrackingField, where: Bool[np.ndarray, "x y z"], settings: TrackSettings
+    field: TrackingField, where: Bool[np.ndarray, "x y z"], settings: TrackSettings, threads: int | None = None
 ) -> Iterator[tuple[int, Seeds]]:
     """Give the seeds a batch at a time, with the number of seeds that were tried for it.
 
     Points are uniform in their voxels; a count of seeds is spread over random voxels, seeds per voxel come in random
     order. Each seed follows one peak of its voxel, drawn in proportion to amplitude, among those above the cutoff;
-    without any it is left out. where: voxels of the field's grid. Raises ScanError where none holds an fODF.
+    without any it is left out. where: voxels of the field's grid. threads: as in `find_peaks`. Raises ScanError where
+    none holds an fODF.
     """
     voxels = np.argwhere(where & field.mask)
     if len(voxels) == 0:
@@ -52,20 +53,24 @@ def seed_batches(
         chosen = order[start : start + count] if order is not None else generator.integers(len(voxels), size=count)
         points = voxels[chosen] + generator.uniform(-0.5, 0.5, size=(count, 3))
         directions, found = initial_directions(
-            field, field.rows[tuple(voxels[chosen].T)], settings.cutoff, generator.uniform(size=count)
+            field, field.rows[tuple(voxels[chosen].T)], settings.cutoff, generator.uniform(size=count), threads
         )
         yield count, Seeds(points[found], directions[found])
 
 
 def initial_directions(
-    field: TrackingField, rows: Int[np.ndarray, " seed"], cutoff: float, chance: Float64[np.ndarray, " seed"]
+    field: TrackingField,
+    rows: Int[np.ndarray, " seed"],
+    cutoff: float,
+    chance: Float64[np.ndarray, " seed"],
+    threads: int | None = None,
 ) -> tuple[Float64[np.ndarray, "seed 3"], Bool[np.ndarray, " seed"]]:
     """Return a peak of each voxel, and whether it has any above the cutoff.
 
     chance: uniform in 0 to 1; says which peak, in proportion to the amplitudes.
     """
     distinct, place = np.unique(rows, return_inverse=True)
-    peaks = find_peaks(field.coefficients[distinct], count=_PEAKS, absolute_threshold=cutoff)
+    peaks = find_peaks(field.coefficients[distinct], count=_PEAKS, absolute_threshold=cutoff, threads=threads)
     sums = np.cumsum(peaks.amplitudes, axis=1, dtype=np.float64)[place]
     chosen = np.minimum((sums <= chance[:, None] * sums[:, -1:]).sum(axis=1), _PEAKS - 1)
     directions = peaks.directions[place, chosen].astype(np.float64)

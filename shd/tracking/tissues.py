@@ -33,7 +33,7 @@ def white_matter(field: TrackingField) -> Bool[np.ndarray, "x y z"]:
         norms = np.linalg.norm(field.coefficients[:, 1:], axis=1)
         chosen = norms > _WHITE_MATTER * np.percentile(norms, _LEAST_ROUND)
     result = np.zeros(field.rows.shape, dtype=bool)
-    result[field.mask] = chosen[field.rows[field.mask]]
+    result[field.mask] = chosen
     return result
 
 
@@ -45,12 +45,11 @@ def tissue_maps(
     With white matter alone everything else may be an end.
     """
     inside = field.mask
-    rows = field.rows[inside]
     share = fibre_share(field)
     fluid = _share(field, "csf")
     include, exclude = np.ones(field.rows.shape), np.zeros(field.rows.shape)
-    include[inside] = np.clip(1.0 - share - fluid, 0.0, 1.0)[rows]
-    exclude[inside] = fluid[rows]
+    include[inside] = np.clip(1.0 - share - fluid, 0.0, 1.0)
+    exclude[inside] = fluid
     return include, exclude
 
 

@@ -1,6 +1,5 @@
 """A tractogram: batches of seeds followed until there are enough streamlines."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +10,7 @@ from jaxtyping import Bool, Float
 from shd.errors import ScanError
 from shd.evaluation.tractogram_scores import Streamlines
 from shd.fodf.peaks import find_peaks
+from shd.processors import usable_processors
 from shd.tracking.deterministic import DeterministicTracker
 from shd.tracking.field import TrackingField
 from shd.tracking.particle import ParticleTracker
@@ -56,15 +56,17 @@ def track_field(
 ) -> Tractogram:
     """Return the streamlines from seeds in some voxels of the field's grid.
 
-    The same settings give the same streamlines, bit for bit, on any number of threads. advance: told the share that is
+    The same settings give the same streamlines, bit for bit, on any number of threads, as many as
+    processors that may be used if None. advance: told the share that is
     done and the streamlines found, after each batch. Raises ScanError where no seed gives a streamline.
     """
-    tracker = TRACKERS[settings.algorithm](field, settings, threads or os.cpu_count() or 1)
+    threads = threads or usable_processors()
+    tracker = TRACKERS[settings.algorithm](field, settings, threads)
     total = seed_total(int((where & field.mask).sum()), settings)
     points: list[np.ndarray] = []
     lengths: list[int] = []
     tried = 0
-    for count, seeds in seed_batches(field, where, settings):
+    for count, seeds in seed_batches(field, where, settings, threads):
         for line in tracker.follow(seeds):
             length = (len(line) - 1) * settings.step
             if len(line) >= 2 and settings.min_length <= length <= settings.max_length:

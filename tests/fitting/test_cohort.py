@@ -278,7 +278,7 @@ def test_an_output_that_cannot_be(place, tmp_path, monkeypatch):
     ("cores", "memory_gib", "expected"), [(2, 100, 1), (8, 100, 4), (64, 17, 4), (64, 1, 1), (64, 1000, 6)]
 )
 def test_default_workers_by_cores_and_memory(place, monkeypatch, cores, memory_gib, expected):
-    monkeypatch.setattr(cohort, "_cores", lambda: cores)
+    monkeypatch.setattr(cohort, "usable_processors", lambda: cores)
     monkeypatch.setattr(cohort, "available_memory", lambda device: memory_gib << 30)
     subjects = [*subjects_of(place), Subject("x", place / "none.nii"), Subject("y", place / "cohort.tsv")]
     assert min(len(subjects), cohort._workers_for(subjects, "cpu")) == expected

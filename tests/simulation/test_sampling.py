@@ -229,7 +229,7 @@ def test_numbers_do_not_depend_on_threads_or_blocks(monkeypatch):
     first = sample(geometry, FEW, (10, 10, 10), affine)
     monkeypatch.setattr(sampling, "BLOCK", 37)
     for threads in (1, 3):
-        monkeypatch.setattr(sampling.os, "cpu_count", lambda threads=threads: threads)
+        monkeypatch.setattr(sampling, "usable_processors", lambda threads=threads: threads)
         again = sample(geometry, FEW, (10, 10, 10), affine)
         for name in ("noise_free", "directions", "fractions", "bundles", "tissue_fractions", "fods", "endpoints"):
             np.testing.assert_array_equal(getattr(first, name), getattr(again, name))

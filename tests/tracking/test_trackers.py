@@ -1,5 +1,7 @@
 """Every algorithm on fields whose streamlines are known: direction, position, cutoff, ends, and the same every time."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from shd.errors import ScanError
 from shd.fodf.field import FodField
 from shd.sphere.directions import axial_angle, normalised
 from shd.tracking.field import tracking_field
+from shd.tracking.probabilistic import above_cutoff
 from shd.tracking.settings import ALGORITHMS, settings_for
 from shd.tracking.tractogram import track_field
 from tests.support.affines import AFFINES
@@ -161,3 +164,14 @@ def test_no_streamlines_are_one_error_with_both_numbers():
         tracked(fod, seed_count=10, min_length=200.0)
     with pytest.raises(ScanError, match=r"0 streamlines from 10 seeds.* exceeds 5; the highest at the seeds is 3\.58"):
         tracked(fod, seed_count=10, cutoff=5.0)
+
+
+def test_what_dipy_tracks_is_made_without_a_copy_of_the_fods():
+    """Of a whole brain's of degree 12 one takes 0.4 GB."""
+    field = tracking_field(straight_field(np.eye(4), (30, 30, 30)))
+    tracemalloc.start()
+    volume = above_cutoff(field, 0.1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.1 * volume.nbytes
+    np.testing.assert_array_equal(volume[field.mask][:, 1:], field.coefficients[:, 1:])
