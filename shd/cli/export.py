@@ -6,6 +6,7 @@ from shlex import quote
 import typer
 
 from shd.cli.messages import tell, tell_command
+from shd.cli.results import said_if_interrupted
 
 __all__ = ["export"]
 
@@ -39,7 +40,7 @@ def export(
         export_bids(out, formats, dest, subject, session, space, template, degree, mask, force)
         return
     source = read_source(out, degree, mask)
-    with shown_progress() as report:
+    with said_if_interrupted(dest), shown_progress() as report:
         written = write_formats(source, formats, dest, choices, force, report)
     for name, files in written.items():
         tell(f"{name}: {', '.join(file.name for file in files)}")

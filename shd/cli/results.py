@@ -13,7 +13,17 @@ if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` s
     from shd.fitting.fit import Fit
     from shd.fitting.output_folder import OutputFolder
 
-__all__ = ["announce", "output_folder", "paths_of"]
+__all__ = ["announce", "output_folder", "paths_of", "said_if_interrupted"]
+
+
+@contextmanager
+def said_if_interrupted(out: Path) -> Iterator[None]:
+    """Say so when the user interrupts the block, which writes `out` whole or not at all."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        complain("interrupted", "yellow", f"nothing was written to {out}")
+        raise
 
 
 @contextmanager
@@ -25,11 +35,10 @@ def output_folder(
 
     folder = OutputFolder(out, force, forget, option)
     try:
-        yield folder
+        with said_if_interrupted(out):
+            yield folder
     except BaseException as error:
         folder.discard()
-        if isinstance(error, KeyboardInterrupt):
-            complain("interrupted", "yellow", f"nothing was written to {out}")
         if folder.checkpoint.exists() and not isinstance(error, CheckpointError):
             complain("note", "yellow", f"the same command goes on from {folder.checkpoint}; --force starts anew")
         raise
@@ -48,3 +57,4 @@ def announce(result: "Fit", files: Sequence[Path], out: Path) -> None:
     fod, mask = quote(str(out / "wm_fod.nii.gz")), quote(str(out / "mask.nii.gz"))
     tell_command(f"mrview {fod} -odf.load_sh {fod}")
     tell_command(f"tckgen {fod} tracks.tck -seed_image {mask} -select 10000")
+    tell_command(f"shd track {quote(str(out))} --out tracks.trx")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from shd.cli.messages import tell, tell_command
-from shd.cli.results import paths_of
+from shd.cli.results import paths_of, said_if_interrupted
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.fitting.track import Tracked
@@ -46,7 +46,7 @@ def track(
         for name, path in (("seeds", seeds), ("mask", mask))
         if path is not None
     }
-    with shown_progress() as report:
+    with said_if_interrupted(out), shown_progress() as report:
         tracked = track_fods(
             stored.fod, **regions, threads=threads, report=report, algorithm=algorithm, step=step, angle=angle,
             cutoff=cutoff, min_length=min_length, max_length=max_length, seeds_per_voxel=seeds_per_voxel,

@@ -193,3 +193,13 @@ def test_a_picture_that_fails_leaves_no_tractogram(capsys, tmp_path, place, monk
     with pytest.raises(AssertionError, match="a bug"):
         run_program(capsys, "track", place / "fod.nii.gz", "--seed-count", 20, "--out", tmp_path / "tracks.trx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_is_said_and_leaves_nothing(capsys, tmp_path, monkeypatch, place):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shd.fitting.track.track", interrupted)
+    ran = run_program(capsys, "track", place / "fod.nii.gz", "--out", tmp_path / "t.tck")
+    assert ran.code == 130 and f"interrupted: nothing was written to {tmp_path / 't.tck'}" in ran.err
+    assert everything_in(tmp_path) == {}
