@@ -42,6 +42,7 @@ def fit(
     from shd.fitting.device import usable_device
     from shd.fitting.fit import fit as fit_scan
     from shd.fitting.outputs import write_fit
+    from shd.fitting.said_warnings import said_warnings
     from shd.io.responses import read_given_responses
     from shd.io.scans import read_scan
 
@@ -52,7 +53,7 @@ def fit(
     others: dict[str, Any] = {"start": start, "tile": tile, "seed": seed, "engine": engine}
     others |= {"threads": threads} if threads else {}
     inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, wm=wm, gm=gm, csf=csf)
-    with output_folder(out, force) as folder:
+    with output_folder(out, force) as folder, said_warnings() as said:
         scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
         responses = read_given_responses({"wm": wm, "gm": gm, "csf": csf}, scan)
         voxels = int(scan.mask.sum())
@@ -62,7 +63,7 @@ def fit(
             tell(f"going on with the interrupted fit in {folder.partial}")
         with shown_progress() as report:
             result = fit_scan(scan, responses, settings, degree=degree, checkpoint=folder.checkpoint, report=report)
-            files = write_fit(folder, scan, result, inputs, report)
+            files = write_fit(folder, scan, result, inputs, report, said)
     announce(result, files, out)
 
 
