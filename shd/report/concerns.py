@@ -52,8 +52,9 @@ def _of_the_numbers(numbers: ResultNumbers) -> Iterator[str]:
             f"the tissues sum to {numbers.tissue_sum:.2f} in the median voxel, not to {low:g} to {high:g}: the "
             "responses are of another intensity than the scan; amplitudes do not compare (shd normalise)"
         )
-    if numbers.residual is not None and numbers.residual > _MOST_RESIDUAL:
+    # one tissue alone explains no grey matter and no CSF, so its residual says nothing
+    if numbers.mean and numbers.residual is not None and numbers.residual > _MOST_RESIDUAL:
         yield (
-            f"the signal is explained to {numbers.residual:.2f} times the noise only (median; more than "
-            f"{_MOST_RESIDUAL:g}): responses of another scan, or artefacts; look at the map of the residual"
+            f"the signal of white matter is explained to {numbers.residual:.2f} times the noise only (median; more "
+            f"than {_MOST_RESIDUAL:g}): responses of another scan, or artefacts; look at the map of the residual"
         )

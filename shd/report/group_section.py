@@ -74,7 +74,7 @@ def _content(results: Sequence[Described]) -> Iterator[str]:
     yield table(("result", "to look at", *shown, "protocol"), cells)
     yield text(
         "SNR: of b = 0. coherence: of neighbouring directions, by the gradient check. WM, GM, CSF: mean shares. AFD, "
-        "peak, no fibre, crossing: over white matter. The parts below say how to read each."
+        "peak, no fibre, crossing, residual: over white matter. The parts below say how to read each."
     )
 
 

@@ -20,8 +20,8 @@ class ResultNumbers:
 
     voxels, white_voxels: how many. volume: of the mask, ml. fibres, white_fibres: voxels with 0, 1, … 5 or more peaks
     above the threshold. density, amplitude: medians over white matter of the total AFD and of the highest peak. mean,
-    median: of each tissue's share. tissue_sum: median, where several tissues were fit. residual: median over the mask,
-    where it was stored.
+    median: of each tissue's share. tissue_sum: median, where several tissues were fit. residual: median over white
+    matter, where it was stored.
     """
 
     voxels: int
@@ -73,7 +73,7 @@ def result_numbers(
         mean={tissue: float(share.mean()) for tissue, share in shares.items()},
         median={tissue: _median(share) for tissue, share in shares.items()},
         tissue_sum=_median(maps["tissue_sum"][mask]) if "tissue_sum" in maps else None,
-        residual=None if residual is None else _median(residual[mask]),
+        residual=None if residual is None else _median(residual[mask][white]),
     )
 
 

@@ -23,8 +23,8 @@ CAPTIONS = {
     "their numbers. Both halves should mirror each other; stripes, dark slices or specks of mixed colours are "
     "artefacts or noise.",
     "maps": "Maps on the slices with most white matter. Residual: root mean square of what the fODFs leave of the "
-    "signal, in units of the noise; about 1, it should not show anatomy. Tissue sum: even, about 1, without a "
-    "gradient across the head.",
+    "signal, in units of the noise: about 1; it should not show anatomy where several tissues were fitted. Tissue sum: "
+    "even, about 1, without a gradient across the head.",
     "charts": "Fibres a voxel. Response: lower along the fibre (0°) than across it (90°), the more the higher b. "
     "Signal of each tissue: CSF decays fastest, grey matter before white at high b. Training: the held-out "
     "loss should fall.",
@@ -110,9 +110,10 @@ def _numbers(numbers: ResultNumbers, threshold: float) -> Iterator[tuple[str, st
             f"median over {inside}; programs track above 0.1 (MRtrix3's -cutoff)",
         )  # fmt: skip
     if numbers.residual is not None:
+        alone = "" if numbers.mean else "; white matter alone does not explain grey matter and CSF"
         yield (
             "residual", f"{numbers.residual:.3f}",
-            "median of the mask, in units of the noise; below 1 noise was followed, above it signal is left",
+            f"median over {inside}, in units of the noise; below 1 noise was followed, above it signal is left{alone}",
         )  # fmt: skip
 
 

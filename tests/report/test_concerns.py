@@ -49,5 +49,9 @@ def test_what_the_run_warned_of_the_gradients_is_said_once():
     assert concerns(record, SOUND) == ["warning of the run: flip x"]
 
 
+def test_of_one_tissue_the_residual_says_nothing():
+    assert concerns(RECORD, replace(SOUND, mean={}, tissue_sum=None, residual=2.5)) == []
+
+
 def test_numbers_that_are_unknown_are_no_concern():
     assert concerns({"scan": {"snr": None}, "held_out_loss": None}, replace(SOUND, density=np.nan)) == []
