@@ -46,9 +46,7 @@ def fit(
     from shd.io.responses import read_given_responses
     from shd.io.scans import read_scan
 
-    check_choices(minutes, steps, degree, tile, engine)
-    if width is not None and start not in (None, "none"):
-        raise typer.BadParameter(f"--width {width} and --start {start}: a trained network has one; give either")
+    check_choices(minutes, steps, degree, tile, engine, width, start)
     device = usable_device(device)
     others: dict[str, Any] = {"start": start, "tile": tile, "seed": seed, "engine": engine}
     others |= {"threads": threads} if threads else {}
@@ -68,7 +66,13 @@ def fit(
 
 
 def check_choices(
-    minutes: float | None, steps: int | None, degree: int | None, tile: int | None, engine: str = "auto"
+    minutes: float | None,
+    steps: int | None,
+    degree: int | None,
+    tile: int | None,
+    engine: str = "auto",
+    width: int | None = None,
+    start: str | None = None,
 ) -> None:
     """Raise a usage error for options that exclude each other or cannot be."""
     if minutes is not None and steps is not None:
@@ -81,3 +85,5 @@ def check_choices(
         raise typer.BadParameter(f"--tile {tile}: give an even number from 2")
     if engine not in ENGINE_NAMES:
         raise typer.BadParameter(f"--engine {engine}: give one of {', '.join(ENGINE_NAMES)}")
+    if width is not None and start not in (None, "none"):
+        raise typer.BadParameter(f"--width {width} and --start {start}: a trained network has one; give either")

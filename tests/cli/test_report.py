@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pytest
 
 from shd.fitting.report import write_report
 from shd.io.fit_folder import read_fit_folder
@@ -64,6 +65,7 @@ def test_numbers_are_those_of_the_files(tmp_path):
     assert f"highest peak {np.median(peaks.amplitudes[mask][white, 0]):.3f} " in words
 
 
+@pytest.mark.slow
 def test_one_of_several_subjects_is_far_from_the_others(capsys, tmp_path):
     snrs = {f"sub-{number}": snr for number, snr in enumerate((20.0, 21.0, 20.5, 20.1, 6.0, 19.8, 20.2))}
     folders = [store_result(tmp_path / name / "fit", shape=(4, 4, 3), snr=snr) for name, snr in snrs.items()]
