@@ -85,10 +85,11 @@ def write_fit(
 
 
 def _mean_b0(scan: Scan) -> Float[np.ndarray, "x y z"]:
+    """Return the mean of the b=0 volumes, 0 where it is not finite (voxels that were left out)."""
     total = np.zeros(scan.shape, dtype=np.float64)
     for volume in scan.gradients.b0_volumes:
         total += scan.data[..., volume]
-    return total / len(scan.gradients.b0_volumes)
+    return np.where(np.isfinite(total), total / len(scan.gradients.b0_volumes), 0.0)
 
 
 def _sidecar(result: Fit, response: Response) -> dict[str, Any]:

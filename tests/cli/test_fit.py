@@ -210,7 +210,8 @@ def test_estimated_responses_are_written(capsys, tmp_path):
     ran = run_program(capsys, "fit", *words(files), *QUICK, "--degree", "8", "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
     assert fods(tmp_path / "out").shape[-1] == 45
-    assert "wm" not in json.loads((tmp_path / "out" / "run.json").read_text())["inputs"]
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert "wm" not in run["inputs"] and run["scan"]["snr"] > 5 and run["warnings"] == []
     assert read_response(tmp_path / "out" / "response_wm.txt", "wm", phantom_of(ONE_SHELL).scan.gradients).degree > 0
 
 
@@ -246,6 +247,11 @@ def test_bad_voxels_are_left_out_on_request(capsys, fitted, tmp_path, two_shells
     ran = run_program(capsys, *command, "--ignore-bad-voxels")
     assert ran.code == 0 and "2 of 144 voxels in the mask are NaN or infinite and are left out" in ran.err
     mask = nib.load(tmp_path / "out" / "mask.nii.gz").get_fdata() > 0
+    said = json.loads((tmp_path / "out" / "run.json").read_text())["warnings"]
+    assert len(said) == 1 and f"warning: {said[0]}" in ran.err and "and are left out" in said[0]
+    for name in ("b0", "residual"):
+        volume = nib.load(tmp_path / "out" / f"{name}.nii.gz").get_fdata()
+        assert np.isfinite(volume).all() and (volume[mask] > 0).all()
     assert mask.sum() == 142 and not mask[1, 2, 3] and not mask[5, 5, 0]
     written = fods(tmp_path / "out")
     assert np.isfinite(written).all() and not written[~mask].any()
