@@ -34,6 +34,7 @@ $(STAMP): setup.cfg pyproject.toml
 
 demo: $(STAMP)  ## fit real human data and a phantom with known truth; pictures in demo/
 	$(BIN)/shd demo --out demo --force
+	@echo "to use shd in this terminal: . $(BIN)/activate"
 
 # One thread a worker: small tensors gain nothing from more, and workers would fight over the cores.
 test: $(STAMP)  ## run the tests

@@ -70,6 +70,23 @@ def test_every_dependency_has_both_bounds(setup):
         assert operators == {">=", "<"}, str(requirement)
 
 
+def test_an_editable_install_is_found_from_the_folder_that_holds_the_clone(tmp_path):
+    """The clone, a folder named shd, is a namespace package there; only a real package on a path goes before it."""
+    pytest.importorskip("setuptools", minversion="70.1")
+    clone, wheel, site = tmp_path / "shd", tmp_path / "wheel", tmp_path / "site"
+    (clone / "shd").mkdir(parents=True)
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "shd/__init__.py", "shd/_version.py"):
+        shutil.copy(ROOT / name, clone / name)
+    build = f"from setuptools import build_meta; print(build_meta.build_editable({str(wheel)!r}))"
+    wheel.mkdir()
+    subprocess.run([sys.executable, "-c", build], cwd=clone, check=True, capture_output=True)
+    (built,) = wheel.iterdir()
+    shutil.unpack_archive(built, site, "zip")
+    find = f"import site; site.addsitedir({str(site)!r}); import shd; print(shd.__file__, callable(shd.__getattr__))"
+    found = subprocess.run([sys.executable, "-S", "-c", find], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert found.stdout.split() == [str(clone / "shd" / "__init__.py"), "True"]
+
+
 WITH_TORCH = {"triton"}  # its builds for GPUs bring it, and without it torch's own operations run
 
 
@@ -135,6 +152,11 @@ def test_make_sets_up_once_and_again_when_the_dependencies_change(tmp_path, targ
     (tmp_path / ".installed").touch()
     assert "pip install" not in planned(target, f"VENV={tmp_path}")
     assert "pip install" in planned(target, f"VENV={tmp_path}", "--what-if=setup.cfg")
+
+
+@needs_make
+def test_the_demo_ends_with_how_to_find_the_program(tmp_path):
+    assert f". {tmp_path}/bin/activate" in planned("demo", f"VENV={tmp_path}").splitlines()[-1]
 
 
 @needs_make
