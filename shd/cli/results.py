@@ -51,7 +51,11 @@ def paths_of(**given: Path | None) -> dict[str, str]:
 
 
 def announce(result: "Fit", files: Sequence[Path], out: Path) -> None:
-    """Say what the gradient check found, what was written, and what may come next."""
+    """Say what the training did and the gradient check found, what was written, and what may come next."""
+    if result.held_out_losses:
+        first, best = result.held_out_losses
+        end = f"→ {best:.4g}" if best < first else "never lower: the network is kept as it was"
+        tell(f"training steps: {result.history[-1]['step']}; loss on held-out voxels {first:.4g} {end}")
     tell(f"gradients: {result.coherence.message}")
     tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
     tell(f"look at {out / 'fit.png'}; next, for example")

@@ -84,6 +84,12 @@ class Fit:
         """Signal-to-noise ratio of the b=0 signal in the mask's median voxel, where the noise is known."""
         return None if self.noise is None or not len(self.noise) else float(1.0 / np.median(self.noise))
 
+    @property
+    def held_out_losses(self) -> tuple[float, float] | None:
+        """Loss on the held-out voxels before the training, and of the weights kept; None where none was measured."""
+        losses = [row["held_out"] for row in self.history if np.isfinite(row.get("held_out", np.nan))]
+        return (losses[0], min(losses)) if losses else None
+
 
 def fit(
     scan: Scan,
@@ -108,7 +114,7 @@ def fit(
     Raises ResponseError where responses do not fit the shells or cannot be estimated, CheckpointError where
     `checkpoint` is of another fit, ResourceError where memory or the device asked for is missing, ValueError for
     settings together with another budget and for an odd degree. Warns (ShdWarning) where the gradient directions
-    contradict the anatomy.
+    contradict the anatomy, and where the minutes were enough for next to no training.
     """
     if settings is not None and (minutes is not None or steps is not None):
         raise ValueError(f"settings with their own budget, and minutes {minutes}, steps {steps}; give one of them")
@@ -214,7 +220,10 @@ def finish(
 
 
 def _train(training: SubjectTraining, checkpoint: Path | None, report: Report) -> None:
-    """Train to the end of the budget. Raises ResourceError, with what to do, where memory runs out."""
+    """Train to the end of the budget, and warn if it was short.
+
+    Raises ResourceError, with what to do, where memory runs out.
+    """
     settings = training.settings
     try:
         _steps(training, checkpoint, report)
@@ -225,13 +234,23 @@ def _train(training: SubjectTraining, checkpoint: Path | None, report: Report) -
             f"training on tiles of {settings.tile} voxels a side, with a network of width {training.config.width}, "
             f"does not fit into memory; {_way_out(settings.tile)}"
         ) from error
+    if training.views and settings.minutes is not None and training.steps_done < settings.validations:
+        known = "the first estimate" if settings.start == "none" else "shd infer"
+        warnings.warn(
+            f"training steps in {settings.minutes:.3g} minutes: {training.steps_done}; about what {known} gives. Give "
+            "more --minutes, or --steps 60",
+            ShdWarning,
+            stacklevel=3,
+        )
 
 
 def _steps(training: SubjectTraining, checkpoint: Path | None, report: Report) -> None:
-    """Take all steps, validating at even parts of the budget and saving every so often."""
-    parts, saved = training.settings.validations, time.monotonic()
+    """Take all steps, validating at even parts of the budget; save before, every so often, and after."""
+    parts = training.settings.validations
     if training.views and not training.history:  # the network as it is at the start is the one to beat
         training.history.append({"step": 0, "seconds": 0.0, "held_out": training.validate()})
+        training.seconds = 0.0  # not of the budget, which this alone can use up where the machine is busy
+    saved = _save(training, checkpoint)
     while training.views and training.progress < 1.0:
         part = int(training.progress * parts)  # of the whole budget: an interrupted fit validates at the same steps
         row: dict[str, Any] = training.step()
@@ -239,9 +258,16 @@ def _steps(training: SubjectTraining, checkpoint: Path | None, report: Report) -
             row["held_out"] = training.validate()
         training.history.append({"step": training.steps_done, "seconds": training.seconds, **row})
         report(Progress("training", min(training.progress, 1.0), row))
-        if checkpoint is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
-            write_state(checkpoint, *training.state())
-            saved = time.monotonic()
+        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+            saved = _save(training, checkpoint)
+    _save(training, checkpoint)
+
+
+def _save(training: SubjectTraining, checkpoint: Path | None) -> float:
+    """Write the checkpoint, where there is to be one; return the time."""
+    if checkpoint is not None:
+        write_state(checkpoint, *training.state())
+    return time.monotonic()
 
 
 def _way_out(tile: int) -> str:

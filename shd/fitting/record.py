@@ -23,7 +23,7 @@ _LIBRARIES = ("torch", "numpy", "scipy", "healpy", "dipy", "nibabel", "numba")
 def run_record(scan: Scan, result: Fit, inputs: Mapping[str, Any], warnings: Sequence[str] = ()) -> dict[str, Any]:
     """Return inputs, scan, settings, versions, timings, the gradients' verdict, losses and warnings, as plain JSON."""
     last = result.history[-1] if result.history else {}
-    report = result.coherence
+    report, losses = result.coherence, result.held_out_losses
     return {
         "shd": __version__,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -50,7 +50,7 @@ def run_record(scan: Scan, result: Fit, inputs: Mapping[str, Any], warnings: Seq
         },
         "steps": int(last.get("step", 0)),
         "final_losses": {name: _finite(value) for name, value in last.items() if name not in ("step", "seconds")},
-        "held_out_loss": _held_out(result),
+        "held_out_loss": dict(zip(("first", "best"), losses, strict=True)) if losses else None,
         "warnings": list(warnings),
         "seconds": result.seconds,
         "versions": versions(),
@@ -65,12 +65,6 @@ def versions() -> dict[str, str]:
 def _engine(model: Deconvolver) -> str:
     device = next(model.parameters()).device
     return describe_engine(model.unet.engine, str(device), len(distance_classes(model.config.kernel)))
-
-
-def _held_out(result: Fit) -> dict[str, float] | None:
-    """Return the held-out voxels' loss before training and at its best."""
-    losses = [row["held_out"] for row in result.history if _finite(row.get("held_out")) is not None]
-    return {"first": losses[0], "best": min(losses)} if losses else None
 
 
 def _finite(value: float | None) -> float | None:

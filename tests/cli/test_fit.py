@@ -295,10 +295,11 @@ def test_what_a_command_says(capsys, fitted, tmp_path):
     assert ran.err.splitlines() == stages
     lines = ran.out.splitlines()
     assert lines[0].startswith("144 voxels; training 2 steps on 1 CPU threads")
-    assert lines[1].startswith("gradients: gradient directions")
-    assert lines[2].startswith(f"wrote {len(WITH_ALL_TISSUES)} files in {out}: ")
-    assert lines[3].startswith(f"look at {out / 'fit.png'}")
-    assert lines[4:] == [
+    assert lines[1].startswith("training steps: 2; loss on held-out voxels 0.")
+    assert lines[2].startswith("gradients: gradient directions")
+    assert lines[3].startswith(f"wrote {len(WITH_ALL_TISSUES)} files in {out}: ")
+    assert lines[4].startswith(f"look at {out / 'fit.png'}")
+    assert lines[5:] == [
         f"  shd report {out}",
         f"  mrview {out}/b0.nii.gz -odf.load_sh {out}/wm_fod.nii.gz",
         f"  tckgen {out}/wm_fod.nii.gz tracks.tck -seed_image {out}/mask.nii.gz -select 10000",

@@ -9,11 +9,13 @@ import torch
 import shd
 from shd.errors import ResourceError, ResponseError, ShdWarning
 from shd.fitting.fit import Clock
+from shd.io.checkpoints import read_state
 from shd.scans.coherence import gradient_coherence
 from shd.simulation import crossing_phantom, single_bundle
 from shd.simulation.protocols import Protocol
 from shd.sphere.directions import axial_angle
 from shd.training.settings import FitSettings
+from shd.training.subject import SubjectTraining
 
 PROTOCOL = Protocol("small", 2, ((1000.0, 15), (3000.0, 30)))
 SETTINGS = FitSettings(steps=2, width=2, tile=4, threads=1, device="cpu")
@@ -58,6 +60,36 @@ def test_responses_of_other_shells(phantom):
     wm = phantom.responses[0]
     with pytest.raises(ResponseError, match=r"the wm response has 2 b-values .* but the scan has 3 shells"):
         shd.fit(phantom.scan, (replace(wm, bvalues=wm.bvalues[:2], coefficients=wm.coefficients[:2]),), SETTINGS)
+
+
+def test_however_short_the_time_it_trains_and_says_that_this_is_little(phantom, monkeypatch):
+    """The score before the first step took the whole of a short budget, and a fit was an inference without a word."""
+    validate = SubjectTraining.validate
+
+    def slowly(training):
+        training.seconds += 1000.0
+        return validate(training)
+
+    monkeypatch.setattr(SubjectTraining, "validate", slowly)
+    with pytest.warns(ShdWarning, match=r"training steps in 0.001 minutes: 1; .* --steps 60"):
+        result = shd.fit(phantom.scan, phantom.responses, replace(SETTINGS, steps=None, minutes=0.001))
+    assert [row["step"] for row in result.history] == [0, 1] and "held_out" in result.history[-1]
+
+
+@pytest.mark.parametrize(("stage", "steps"), [("training", 0), ("inference", 2)])
+def test_there_is_a_checkpoint_as_training_begins_and_when_it_ends(phantom, tmp_path, stage, steps):
+    """Fits shorter than the time between checkpoints lost everything; what goes on is the same bit for bit."""
+    checkpoint = tmp_path / "checkpoint.safetensors"
+
+    def stop(progress):
+        if progress.stage == stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shd.fit(phantom.scan, phantom.responses, SETTINGS, checkpoint=checkpoint, report=stop)
+    assert read_state(checkpoint)[1]["steps_done"] == steps
+    resumed = shd.fit(phantom.scan, phantom.responses, SETTINGS, checkpoint=checkpoint)
+    np.testing.assert_array_equal(resumed.fod.wm, shd.fit(phantom.scan, phantom.responses, SETTINGS).fod.wm)
 
 
 @pytest.mark.parametrize("budget", [{"minutes": 1.0}, {"steps": 3}])
