@@ -30,7 +30,7 @@ def bids(
     responses: str = typer.Option("own", help="own of each scan; group, of the group level; or a folder with them."),
     template: str = typer.Option("bep016", help="Names: bep016, qsirecon, or a JSON or INI file of patterns."),
     model: str = typer.Option("base", help="A packaged model's name, or the model.safetensors of a fit."),
-    degree: int | None = typer.Option(None, help="Degree of the fODFs; 12 if not given."),
+    degree: int | None = typer.Option(None, show_default="12", help="Degree of the fODFs."),
     tile: int | None = typer.Option(None, help="Half the side of the boxes in voxels (even); by default what fits."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads (of each worker); by default all are shared."),

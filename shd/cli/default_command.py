@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from typer.core import TyperGroup
+from shd.cli.plain_help import PlainGroup
 
 __all__ = ["EstimateByDefault"]
 
 
-class EstimateByDefault(TyperGroup):
+class EstimateByDefault(PlainGroup):
     """Take words that begin with no command as arguments of `estimate`: `shd response DWI …` estimates."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

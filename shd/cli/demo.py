@@ -42,9 +42,9 @@ def demo(
     for crossing in dict.fromkeys(row["crossing"] for row in rows):
         console.print(score_table([row for row in rows if row["crossing"] == crossing]))
     tell(
-        "peaks count from that share of the voxel's highest; error: from each fibre to the nearest peak; both: share "
-        "of voxels with both fibres found, success: and no false one; CSD: by DIPY, on the highest shell; truth: the "
-        "true fODF through the same peak finder"
+        "from: peaks count from that share of the voxel's highest; error: from each fibre to the nearest peak; both: "
+        "share of voxels with both fibres found, success: and no false one; CSD: by DIPY, which takes one shell, where "
+        "shd takes all; truth: the true fODF through the same peak finder"
     )
     announce(human, files, out)
     tell(f"look also at {out / 'demo.png'}: truth, CSD and shd on the crossings; the numbers are in scores.json")
@@ -53,10 +53,11 @@ def demo(
 def score_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the scores on one phantom as a table; the better of the rivals' numbers is bold."""
     table = Table(
-        title=f"{rows[0]['crossing']} crossing: two-fibre voxels | all white matter", box=box.SIMPLE, title_style="bold"
-    )
+        title=f"{rows[0]['crossing']} crossing: two-fibre voxels | all white matter", title_style="bold",
+        box=box.SIMPLE, collapse_padding=True, pad_edge=False,
+    )  # fmt: skip
     columns = ("angular_error", "both_fibres_found", "success_rate", "f1")
-    for name in ("peaks ≥", "method", "error", "both", "success", "F1", "| error", "success", "F1"):
+    for name in ("from", "method", "error", "both", "success", "F1", "| error", "success", "F1"):
         table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
     chosen = [("two_fibre_voxels", key) for key in columns]
     chosen += [("all_voxels", key) for key in columns if key != "both_fibres_found"]

@@ -25,7 +25,7 @@ def infer(
     wm: Path | None = typer.Option(None, help="White-matter response (MRtrix text); the network's if none."),
     gm: Path | None = typer.Option(None, help="Grey-matter response, with --wm."),
     csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
-    degree: int | None = typer.Option(None, help="Degree of the fODFs; 12 if not given."),
+    degree: int | None = typer.Option(None, show_default="12", help="Degree of the fODFs."),
     tile: int | None = typer.Option(None, help="Half the side of the boxes in voxels (even); by default what fits."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads (of each worker); by default all are shared."),

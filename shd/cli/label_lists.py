@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from typer.core import TyperCommand
+from shd.cli.plain_help import PlainCommand
 
 __all__ = ["LabelLists", "repeated"]
 
@@ -11,7 +11,7 @@ LISTS = ("--participant-label", "--participant_label", "--session-label", "--ses
 LEVELS = ("participant", "group")
 
 
-class LabelLists(TyperCommand):
+class LabelLists(PlainCommand):
     """A command whose label options may be followed by several labels, once the level has been named."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -26,6 +26,7 @@ from shd.cli.maps import maps
 from shd.cli.messages import complain
 from shd.cli.normalise import normalise
 from shd.cli.peaks import peaks
+from shd.cli.plain_help import PlainCommand, PlainGroup
 from shd.cli.report import report
 from shd.cli.response import response
 from shd.cli.segment import segment
@@ -46,7 +47,8 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # from whichever
 
 app = typer.Typer(
     name="shd",
-    help="Fibre orientation distributions from diffusion MRI, by equivariant networks on the half-sphere.",
+    help="Fibre orientations (fODFs) from diffusion MRI: fit them, look at them, and take them to tractography.",
+    cls=PlainGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # a bug shows Python's own traceback; a user's error is one line, below
@@ -65,7 +67,7 @@ _PANELS = (
 )
 for _panel, _commands in _PANELS:
     for _command in _commands:
-        app.command(rich_help_panel=_panel)(_command)
+        app.command(cls=PlainCommand, rich_help_panel=_panel)(_command)
 app.command(cls=LabelLists, rich_help_panel=_GROUP)(bids)
 app.add_typer(response, rich_help_panel=_GROUP)
 app.add_typer(segment, rich_help_panel=_LABEL)
@@ -118,7 +120,8 @@ def _complain_of_usage(error: Any) -> None:
         return
     message = error.format_message().rstrip(".").removeprefix("Invalid value: ")
     command = error.ctx.command_path if error.ctx else "shd"
-    complain("error", "bold red", f"{message}; see {command} --help")
+    see = " See" if message.endswith("?") else "; see"
+    complain("error", "bold red", f"{message}{see} {command} --help")
 
 
 @contextmanager

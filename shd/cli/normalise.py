@@ -15,7 +15,7 @@ def normalise(
     result: Path = typer.Argument(metavar="OUT", help="Folder of shd fit or shd infer, or one fODF image."),
     out: Path | None = typer.Option(None, help="Folder for the normalised result; by default OUT/normalised."),
     order: int = typer.Option(3, help="Order of the field's polynomial: 0 (one factor) to 3."),
-    reference: float = typer.Option(0.28209479, help="What the tissues' sum becomes; 1/√4π by default."),
+    reference: float = typer.Option(0.28209479, show_default="1/√4π", help="What the tissues' sum becomes."),
     force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
 ) -> None:
     """Divide fODFs and tissues by a smooth field, so that amplitudes compare between voxels and between scans."""

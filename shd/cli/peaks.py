@@ -11,7 +11,7 @@ __all__ = ["peaks"]
 
 
 def peaks(
-    result: Path = typer.Argument(metavar="OUT", help="Folder of shd fit, infer or normalise, or one fODF image."),
+    result: Path = typer.Argument(metavar="OUT", help="A result's folder (fit, infer, normalise), or an fODF image."),
     out: Path = typer.Option(..., help="Peaks image, .nii.gz, .nii or .mif: MRtrix3's layout, scanner axes."),
     count: int = typer.Option(5, min=1, help="Peaks of a voxel, at most."),
     relative: float = typer.Option(0.1, min=0.0, max=1.0, help="Least share of the voxel's highest peak."),

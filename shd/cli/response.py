@@ -3,6 +3,7 @@
 import typer
 
 from shd.cli.default_command import EstimateByDefault
+from shd.cli.plain_help import PlainCommand
 from shd.cli.response_estimate import estimate
 from shd.cli.response_mean import mean
 
@@ -13,5 +14,5 @@ response = typer.Typer(
     cls=EstimateByDefault,
     help="Estimate the response functions of a scan (shd response DWI …), or average those of several.",
 )
-response.command()(estimate)
-response.command()(mean)
+response.command(cls=PlainCommand)(estimate)
+response.command(cls=PlainCommand)(mean)

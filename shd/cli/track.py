@@ -1,5 +1,6 @@
 """`shd track`: streamlines along fODFs."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -20,12 +21,12 @@ def track(
     out: Path = typer.Option(..., help="Tractogram: .trx, .tck or .trk; a picture and a sidecar go beside it."),
     algorithm: str = typer.Option("probabilistic", help="deterministic, probabilistic or particle (ends in tissue)."),
     seeds: Path | None = typer.Option(None, help="Image of the voxels to start in; by default white matter."),
-    seeds_per_voxel: int | None = typer.Option(None, help="Seeds in each of them; 1 if no number is given."),
+    seeds_per_voxel: int | None = typer.Option(None, show_default="1", help="Seeds in each of them."),
     seed_count: int | None = typer.Option(None, help="Seeds in all, in place of seeds per voxel."),
     select: int | None = typer.Option(None, help="Stop at so many streamlines."),
     mask: Path | None = typer.Option(None, help="Image of the voxels that streamlines stay in; by default all."),
     cutoff: float = typer.Option(0.1, help="Least fODF amplitude along a streamline."),
-    step: float | None = typer.Option(None, help="mm; half a voxel if not given."),
+    step: float | None = typer.Option(None, show_default="half a voxel", help="Length of a step, mm."),
     angle: float | None = typer.Option(None, help="Degrees between steps, at most; 45, or 20 where they are random."),
     min_length: float = typer.Option(10.0, help="mm; shorter streamlines are left out."),
     max_length: float = typer.Option(250.0, help="mm; longer streamlines are left out."),
@@ -62,9 +63,11 @@ def _announce(tracked: "Tracked", files: tuple[Path, ...], fod: Path) -> None:
     tracks, picture, _ = files
     tell(f"{count} streamlines from {tracked.tractogram.seeds} seeds, {tracked.settings.algorithm}")
     tell(f"wrote {', '.join(str(path) for path in files)}")
-    tell(f"look at {picture}; next, for example")
+    shown = tracks.suffix == ".tck" or find_spec("fury") is not None
+    viewers = "next, for example" if shown else "mrview takes a .tck, dipy_horizon needs FURY (pip install fury)"
+    tell(f"look at {picture}; {viewers}")
     image = quote(str(fod / "wm_fod.nii.gz" if fod.is_dir() else fod))
     if tracks.suffix == ".tck":
         tell_command(f"mrview {image} -tractography.load {quote(str(tracks))}")
-    else:
+    elif shown:
         tell_command(f"dipy_horizon {quote(str(tracks))}")

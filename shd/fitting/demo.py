@@ -55,16 +55,17 @@ def crossing_trial(
 ) -> tuple[Trial, Fit]:
     """Return truth, CSD and our fit on one crossing phantom of SNR 20, and the fit itself.
 
-    CSD deconvolves the highest shell (DIPY); our fit takes all. Both are given the exact responses. minutes, steps: the
-    budget of the fit, at most one of the two. seed: of the phantom's orientation and noise.
+    CSD deconvolves the highest shell (DIPY), as its name says; our fit takes all. Both are given the exact responses.
+    minutes, steps: the budget of the fit, at most one of the two. seed: of the phantom's orientation and noise.
     """
     phantom = crossing_phantom(angle_degrees, shape=shape, snr=SNR, seed=seed)
     scan = phantom.scan
     report(Progress("CSD", 0.0))
     rival = constrained_deconvolution(scan, response=phantom.responses[0])
     ours = fit(scan, responses=phantom.responses, minutes=minutes, steps=steps, report=report)
+    name = f"CSD (b = {scan.gradients.shells[-1].bvalue:.0f} alone)"
     truth = FodField(true_fods(phantom).astype(rival.wm.dtype), {}, scan.affine, scan.mask)
-    return Trial(f"{angle_degrees:g}°", phantom, {"truth": truth, "CSD": rival, "shd": ours.fod}), ours
+    return Trial(f"{angle_degrees:g}°", phantom, {"truth": truth, name: rival, "shd": ours.fod}), ours
 
 
 def score_rows(trials: Sequence[Trial]) -> list[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from shd.evaluation.trial import Trial
 from shd.fodf.field import FodField
 from shd.fodf.peaks import find_peaks
 from shd.report.glyphs import glyph_layer
-from shd.report.plane_drawing import write_colour_key
+from shd.report.plane_drawing import write_colour_key, write_letters
 from shd.report.planes import Plane, anatomical_planes
 
 __all__ = ["crossing_plane", "trial_figure"]
@@ -102,6 +102,7 @@ def _draw_glyphs(axes: Axes, trial: Trial, method: str, plane: Plane) -> None:
     layer = glyph_layer(_of_one_length(trial, method), plane, PANEL_PIXELS / max(right - left, top - bottom))
     axes.imshow(np.clip(layer, 0.0, 1.0), extent=extent, origin="lower", interpolation="antialiased")
     axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
+    write_letters(axes, plane, margin=0.03, color="yellow")
 
 
 def _draw_errors(axes: Axes, trial: Trial, method: str, plane: Plane, relative_threshold: float) -> AxesImage:

@@ -47,7 +47,7 @@ def test_it_writes_the_human_fit_the_picture_and_the_scores_and_says_where_to_lo
         (crossing, threshold, method)
         for crossing in ("60°", "45°")
         for threshold in (0.1, 0.2)
-        for method in ("truth", "CSD", "shd")
+        for method in ("truth", "CSD (b = 3000 alone)", "shd")
     }
     assert [fit["crossing"] for fit in scores["fits"]] == ["60°", "45°"]
     assert list(tmp_path.iterdir()) == [out]
@@ -83,7 +83,7 @@ def test_the_better_number_is_bold_the_truth_never_and_the_table_fits_a_terminal
     worse = better | {"angular_error": 0.75, "f1": 0.125}
     rows = [
         {"crossing": "60°", "peak_threshold": 0.1, "method": name, "two_fibre_voxels": part, "all_voxels": part}
-        for name, part in (("truth", dict.fromkeys(better, 0.0)), ("CSD", worse), ("shd", better))
+        for name, part in (("truth", dict.fromkeys(better, 0.0)), ("CSD (b = 3000 alone)", worse), ("shd", better))
     ]
     table = score_table(rows)
     cells = np.array([list(column.cells) for column in table.columns]).T

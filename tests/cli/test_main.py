@@ -113,7 +113,9 @@ def test_each_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as end:
         main.run([command, "--help"])
     assert end.value.code == 0
-    assert "Usage" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Usage" in said and "<bool>" not in said
+    assert re.findall(r"^│ \*?  +([a-z]\w*) +<", said, re.MULTILINE) == []  # arguments are in capitals
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,8 @@ def test_each_command_explains_itself(command, capsys):
     [
         (("fit", "--nonsense"), "No such option: --nonsense"),
         (("nonsense",), "No such command 'nonsense'; see shd --help"),
-        (("infer",), "Missing argument 'dwi'; see shd infer --help"),
+        (("fitt",), "No such command 'fitt'. Did you mean 'fit'? See shd --help"),
+        (("infer",), "Missing argument 'DWI'; see shd infer --help"),
         (("fit", "dwi.nii", "--out", "o", "--threads", "0"), "--threads"),
         (("segment", "nonsense"), "No such command 'nonsense'; see shd segment --help"),
         (("export", "o", "--to", "bids", "--dest", "d"), "error: --to bids needs the participant's label"),
