@@ -76,12 +76,17 @@ def write_fit(
         write_model(target / "model.safetensors", result.model, result.responses, result.trained)
         if result.history:
             write_csv(target / "log.csv", result.history)
-        title = f"shd {'fit' if result.settings else 'infer'}: {scan.name}"
+        title = f"shd {'fit' if result.settings else 'infer'}: {_named(scan, inputs)}"
         fit_figure(target / "fit.png", background=background, fod=fod, history=result.history, title=title)
         for image in images:
             image.result()
     write_json(target / "run.json", run_record(scan, result, inputs, warnings))
     return folder.publish()
+
+
+def _named(scan: Scan, inputs: Mapping[str, Any]) -> str:
+    """Return the scan's name with the folder it lies in, since many are called dwi."""
+    return f"{Path(inputs['dwi']).parent.name}/{scan.name}" if "dwi" in inputs else scan.name
 
 
 def _mean_b0(scan: Scan) -> Float[np.ndarray, "x y z"]:

@@ -30,17 +30,18 @@ def loss_figure(path: Path, history: Sequence[HistoryRow], title: str) -> None:
 
 
 def draw_curves(axes: Axes, history: Sequence[HistoryRow]) -> None:
-    """Draw every term of `history` against its step, on a logarithmic axis.
+    """Draw every term of `history` against its step, on a logarithmic axis where they span more than a decade.
 
-    Each row holds "step", "seconds" and any of the terms; rows may lack a term (held-out values come seldom). Values
-    that a logarithm cannot show (zero, negative, NaN) are left out.
+    A term that is the whole loss is not drawn again. Each row holds "step", "seconds" and any of the terms; rows may
+    lack a term (held-out values come seldom). Values that a logarithm cannot show (zero, negative, NaN) are left out.
     """
     names = [name for name in dict.fromkeys(key for row in history for key in row) if name not in _ABSCISSAE]
     terms = sorted(name for name in names if name not in _WHOLE)
+    _, whole = _series(history, "loss")
     colours = _WHOLE | dict(zip(terms, cycle(_TERMS), strict=False))
     for name in [name for name in _WHOLE if name in names] + terms:
         step, value = _series(history, name)
-        if len(value) == 0:
+        if len(value) == 0 or (name in terms and np.array_equal(value, whole)):
             continue
         few = name == "held_out" and len(value) <= 60
         axes.plot(
@@ -59,7 +60,8 @@ def draw_curves(axes: Axes, history: Sequence[HistoryRow]) -> None:
         return
     axes.set_xlabel("step" + _duration(history))
     axes.set_ylabel("loss")
-    axes.set_yscale("log")
+    drawn = np.concatenate([np.asarray(line.get_ydata()) for line in axes.lines])
+    axes.set_yscale("log" if drawn.max() > 10 * drawn.min() else "linear")
     axes.legend(frameon=False, fontsize=9, ncols=2)
     axes.grid(True, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -64,7 +64,7 @@ def _describe(plane: Plane) -> str:
     """Return the plane's name, slice, and where the middle of the window lies in the scanner."""
     axis = int(np.argmax(np.abs(plane.frame[2])))
     position = round((plane.affine[:3] @ np.append(plane.voxels().mean(axis=0), 1.0))[axis])
-    return f"{plane.name}, slice {plane.index} of 0…{plane.shape[plane.normal] - 1}\n{'xyz'[axis]} = {position} mm"
+    return f"{plane.title}\n{'xyz'[axis]} = {position} mm"
 
 
 def _draw_locator(

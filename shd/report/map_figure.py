@@ -21,6 +21,7 @@ DOTS_PER_INCH = 110
 _SIDE = 2.15  # inches a panel
 _BLOCKS = 2  # maps side by side
 _BRIGHTEST = 99.0  # percentile of a map's values in the mask that is drawn white
+_NARROW = {"GFA": (2.0, 98.0), "dispersion": (2.0, 90.0)}  # percentiles: far from 0; with outliers
 
 
 def map_figure(
@@ -76,17 +77,17 @@ def _draw_map(
     left, bottom, across, up = place
     colours = name == "DEC"
     shown = values if colours or values.ndim == 3 else values[..., 0]
-    top = _brightest(np.max(shown, axis=-1) if colours else shown, fod, whole=name == "NuFO")
+    low, top = _window(name, np.max(shown, axis=-1) if colours else shown, fod)
     for column, plane in enumerate(planes):
         axes = figure.add_axes((left + 1.02 * column * across, bottom, across, up))
         image = _cut_colours(plane, shown / top) if colours else plane.cut(np.nan_to_num(shown))
         drawn = axes.imshow(
             image, extent=plane.extent(), origin="lower", cmap="viridis" if name == "NuFO" else "gray",
-            vmin=0.0, vmax=top, interpolation="nearest",
+            vmin=low, vmax=top, interpolation="nearest",
         )  # fmt: skip
         _finish(axes, plane)
         if column == 0:
-            axes.set_title(f"{name}" if colours else f"{name}, 0 to {top:.3g}", fontsize=10, loc="left", pad=3)
+            axes.set_title(f"{name}" if colours else f"{name}, {low:.3g} to {top:.3g}", fontsize=10, loc="left", pad=3)
     if not colours:
         bar = figure.add_axes((left + 3.09 * across, bottom + 0.1 * up, 0.03 * across, 0.8 * up))
         figure.colorbar(drawn, cax=bar).ax.tick_params(labelsize=7, length=2, pad=1)
@@ -96,12 +97,15 @@ def _cut_colours(plane: Plane, values: Float[np.ndarray, "x y z 3"]) -> Float[np
     return np.stack([plane.cut(np.clip(values[..., axis], 0.0, 1.0)) for axis in range(3)], axis=-1)
 
 
-def _brightest(values: Float[np.ndarray, "x y z"], fod: FodField, whole: bool) -> float:
-    """Return the value drawn white: a high percentile of those that are there, or the greatest of whole numbers."""
+def _window(name: str, values: Float[np.ndarray, "x y z"], fod: FodField) -> tuple[float, float]:
+    """Return the values drawn black and white: percentiles of those that are there, or all of whole numbers."""
     inside = values[fod.mask & np.isfinite(values) & (values > 0)]
     if not inside.size:
-        return 1.0
-    return float(inside.max() if whole else np.percentile(inside, _BRIGHTEST))
+        return 0.0, 1.0
+    if name in _NARROW:
+        low, high = np.percentile(inside, _NARROW[name])
+        return (float(low), float(high)) if high > low else (0.0, float(high))
+    return 0.0, float(inside.max() if name == "NuFO" else np.percentile(inside, _BRIGHTEST))
 
 
 def _finish(axes: Axes, plane: Plane) -> None:

@@ -41,9 +41,7 @@ def phantom_figure(path: Path, phantom: Phantom, subtitle: str = "") -> None:
     for column, plane in enumerate(planes):
         _draw_whole(panels[0, column], plane, tissue_colours(phantom))
         _draw_frame(panels[0, column], plane)
-        panels[0, column].set_title(
-            f"{plane.name}, slice {plane.index} of 0…{plane.shape[plane.normal] - 1}", loc="left"
-        )
+        panels[0, column].set_title(plane.title, loc="left")
         _draw_whole(panels[1, column], plane, _direction_colours(phantom))
         _draw_glyphs(panels[2, column], plane, phantom)
     for row, name in enumerate(("tissue", "direction", "true fODF")):

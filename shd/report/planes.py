@@ -46,6 +46,11 @@ class Plane:
         return replace(self, across=(0, self.shape[self.right]), along=(0, self.shape[self.up]))
 
     @property
+    def title(self) -> str:
+        """The plane's name, its slice, and which slices there are."""
+        return f"{self.name}, slice {self.index} (0 to {self.shape[self.normal] - 1})"
+
+    @property
     def spacing(self) -> float:
         """The smaller of the two distances between neighbouring voxels of the plane, mm."""
         return float(min(np.linalg.norm(self.affine[:3, [self.right, self.up]], axis=0)))

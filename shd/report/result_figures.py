@@ -96,7 +96,7 @@ def planes_figure(shown: Shown) -> bytes:
             _draw_panel(axes, plane, name, shown, window)
         panels[row, 0].set_ylabel(shown.ground if name == "anatomy" else name, fontsize=11, labelpad=3)
     for axes, plane in zip(panels[0], planes, strict=True):
-        axes.set_title(f"{plane.name}, slice {plane.index} of 0…{plane.shape[plane.normal] - 1}", fontsize=10, pad=4)
+        axes.set_title(plane.title, fontsize=10, pad=4)
     write_colour_key(figure, (0.03, 0.10, 0.18), 1 - 0.15 / height, fontsize=10.0)
     return _png(figure)
 

@@ -53,9 +53,7 @@ def streamline_figure(
             axes = panels[row, column]
             draw_background(axes, plane, background)
             _draw_segments(axes, plane, starts, ends, line, shown)
-        panels[0, column].set_title(
-            f"{plane.name}, slice {plane.index} of 0…{plane.shape[plane.normal] - 1}", loc="left"
-        )
+        panels[0, column].set_title(plane.title, loc="left")
         panels[1, column].set_title(f"all, {plane.name}", loc="left")
     figure.text(0.035, 0.967, title, fontsize=15, fontweight="bold", va="center")
     figure.text(0.035, 0.945, "\n".join(notes), fontsize=9.5, color="0.3", va="top", linespacing=1.5)

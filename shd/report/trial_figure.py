@@ -60,7 +60,7 @@ def trial_figure(
         for place, method in enumerate(methods):
             axes = figure.add_subplot(inner[place])
             drawn = _draw_errors(axes, trial, method, plane, relative_threshold)
-            axes.set_title(f"error of {method}", fontsize=10, loc="left")
+            axes.set_title(f"error of {method}", fontsize=9, loc="left")
     if drawn is not None:
         bar = figure.add_axes((0.957, 0.3, 0.008, 0.4))
         figure.colorbar(drawn, cax=bar, extend="max").set_label("degrees", fontsize=9)

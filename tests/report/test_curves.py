@@ -20,8 +20,19 @@ def test_every_term_is_drawn_where_it_has_values():
     assert set(lines) == {"loss", "held out", "total variation"}
     np.testing.assert_array_equal(lines["loss"], [[1, 3], [2, 2], [3, 1]])
     np.testing.assert_array_equal(lines["held out"], [[2, 2.5]])
-    assert axes.get_yscale() == "log"
+    assert axes.get_yscale() == "linear"
     assert axes.get_xlabel() == "step  (1.5 min)"
+
+
+def test_more_than_a_decade_is_drawn_on_a_logarithmic_axis():
+    axes, _ = drawn([{"step": i, "seconds": i, "loss": v} for i, v in enumerate([2.0, 0.1])])
+    assert axes.get_yscale() == "log"
+
+
+def test_a_term_that_is_the_whole_loss_is_not_hidden_under_it():
+    """An adapted network has no other term than the data's: the legend named a line that nobody could see."""
+    _, lines = drawn([{"step": i, "seconds": i, "data": v, "loss": v} for i, v in enumerate([2.0, 1.5])])
+    assert set(lines) == {"loss"}
 
 
 def test_zero_and_nan_are_left_out_of_the_logarithmic_axis():

@@ -3,7 +3,7 @@ import pytest
 from matplotlib import image as png
 
 from shd.fodf.field import FodField
-from shd.report.map_figure import map_figure
+from shd.report.map_figure import _window, map_figure
 from tests.support.affines import AFFINES
 
 SHAPE = (10, 12, 8)
@@ -40,3 +40,14 @@ def test_a_map_of_nothing_can_be_drawn(tmp_path):
     maps = {"NuFO": np.zeros(SHAPE, np.float32), "fixel AFD": np.full((*SHAPE, 2), np.nan, np.float32)}
     map_figure(tmp_path / "maps.png", maps, fod, title="nothing")
     assert png.imread(tmp_path / "maps.png").std() > 0
+
+
+def test_outliers_do_not_decide_the_window_and_what_is_far_from_zero_is_told_apart():
+    fod, _ = field(AFFINES["RAS"])
+    values = np.linspace(0.9, 1.0, fod.mask.size).reshape(SHAPE)
+    np.testing.assert_allclose(_window("GFA", values, fod), (0.902, 0.998), atol=1e-3)
+    values.flat[-40:] = 1e6
+    low, high = _window("dispersion", values, fod)
+    assert 0.9 < low < high < 1.0
+    assert _window("total AFD", values, fod)[0] == 0.0
+    assert _window("dispersion", np.ones(SHAPE), fod) == (0.0, 1.0)
