@@ -1,10 +1,15 @@
 """`shd response estimate`, or `shd response` alone: the response functions of a scan, as MRtrix3 text files."""
 
 from pathlib import Path
+from shlex import quote
 
 import typer
 
+from shd.cli.messages import complain, tell, tell_command
+
 __all__ = ["estimate"]
+
+_FEW = 20  # voxels
 
 
 def estimate(
@@ -34,3 +39,18 @@ def estimate(
         path = out / f"response_{each.tissue}.txt"
         write_response(path, each)
         typer.echo(f"{path}: {voxels[each.tissue].sum()} voxels")
+    _conclude({each.tissue: int(voxels[each.tissue].sum()) for each in responses}, out)
+
+
+def _conclude(voxels: dict[str, int], out: Path) -> None:
+    """Warn of responses from few voxels, and say what may come next."""
+    few = [f"{tissue} from {count}" for tissue, count in voxels.items() if count < _FEW]
+    if few:
+        complain(
+            "warning", "yellow",
+            f"responses from fewer than {_FEW} voxels: {', '.join(few)}; noise decides them. Give a larger --mask, or "
+            "take the mean of a group: shd response mean",
+        )  # fmt: skip
+    tell("next, for example")
+    given = " ".join(f"--{tissue} {quote(str(out / f'response_{tissue}.txt'))}" for tissue in voxels)
+    tell_command(f"shd fit … {given}")

@@ -59,6 +59,13 @@ class Scan:
             )
             object.__setattr__(self, "mask", self.mask & ~dark)
 
+    def __repr__(self) -> str:
+        shape = " × ".join(map(str, self.shape))
+        sizes = " × ".join(f"{size:.3g}" for size in self.voxel_sizes)
+        shells = ", ".join(f"{len(shell.volumes)} at b={shell.bvalue:.0f}" for shell in self.gradients.shells)
+        inside = f"{self.mask.sum()} voxels in the mask"
+        return f"<Scan {self.name}: {shape} voxels of {sizes} mm, volumes {shells}; {inside}>"
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels along each image axis."""

@@ -44,6 +44,18 @@ def test_estimation_needs_no_name(capsys, tmp_path, scan):
     assert set(everything_in(tmp_path / "short")) == {f"response_{t}.txt" for t in ("wm", "gm", "csf")}
     assert everything_in(tmp_path / "short") == everything_in(tmp_path / "named")
     assert everything_in(tmp_path / "short") == everything_in(tmp_path / "options")
+    given = " ".join(f"--{t} {tmp_path / 'short'}/response_{t}.txt" for t in ("wm", "gm", "csf"))
+    assert short.out.splitlines()[-1] == f"  shd fit … {given}"
+
+
+def test_responses_from_few_voxels_are_warned_of(capsys, tmp_path):
+    """A crop gave responses from 13, 7 and 3 voxels without a word."""
+    small = store(crossing_phantom(60.0, shape=(8, 8, 4), protocol=SMALL).scan, tmp_path / "scan")
+    ran = run_program(capsys, "response", *words(small), "--out", tmp_path / "out")
+    few = [int(line.split(": ")[1].split()[0]) for line in ran.out.splitlines()[:3]]
+    assert min(few) < 20
+    said = ", ".join(f"{tissue} from {n}" for tissue, n in zip(("wm", "gm", "csf"), few, strict=True) if n < 20)
+    assert f"warning: responses from fewer than 20 voxels: {said};" in ran.err and "shd response mean" in ran.err
 
 
 @pytest.mark.parametrize("arguments", [("response", "--help"), ("response", "mean", "--help")])

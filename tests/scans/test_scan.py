@@ -25,6 +25,12 @@ def test_intensities_and_block_are_the_stored_ones_as_float32():
     assert scan.intensities(voxels).dtype == scan.block((0, 0, 0), (1, 1, 1)).dtype == np.float32
 
 
+def test_a_scan_is_shown_in_one_line():
+    scan = make(affine=np.diag([2.0, 2.0, 2.5, 1.0]))
+    said = "<Scan scan: 4 × 5 × 3 voxels of 2 × 2 × 2.5 mm, volumes 2 at b=0, 6 at b=1000; 60 voxels in the mask>"
+    assert repr(scan) == said
+
+
 def test_counts_that_differ():
     with pytest.raises(ScanError, match="7 volumes but 8 b-values; is the b0 listed"):
         make(np.ones((4, 5, 3, 7)))
