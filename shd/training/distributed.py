@@ -12,6 +12,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from shd.errors import SettingsError
+
 __all__ = ["Processes", "joined_processes"]
 
 Value = TypeVar("Value")
@@ -66,12 +68,19 @@ class Processes:
 def joined_processes(device: str) -> Iterator[tuple[Processes, str]]:
     """Give the processes that `torchrun` started, or this one alone, and this one's device.
 
-    device: "cpu", "cuda" or "cuda:N"; "cuda" becomes the GPU of this process's number on its machine.
+    device: "cpu", "cuda" or "cuda:N"; "cuda" becomes the GPU of this process's number on its machine. Raises
+    SettingsError for port 0, which `torchrun` hands on as it is, and at which processes would look for each other in
+    vain until `_PATIENCE` ends.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Processes(), device
         return
+    if os.environ.get("MASTER_PORT") == "0":
+        raise SettingsError(
+            f"port 0 for {count} processes to meet at; give torchrun --standalone, which finds a free one, or "
+            "--master-port with a number from 1024 on"
+        )
     on_gpu = device.startswith("cuda")
     if on_gpu:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"

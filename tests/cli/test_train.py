@@ -155,7 +155,7 @@ def interrupted(options, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_save", save_and_stop)
+        patch.setattr(module, "save", save_and_stop)
         assert train(*options, "--checkpoint-seconds", "0", "--out", tmp_path / "out") == 130
     return tmp_path / "out"
 
