@@ -1,21 +1,20 @@
 """`shd train` killed at random moments: what is found of it each time, and whether it ends as an undisturbed one.
 
-    python -m benchmarks killed_training [--processes 1] [--kills 20] [--steps 400] [--checkpoint-seconds 0]
+    python -m benchmarks killed_training [--processes 1] [--kills 20] [--steps 200] [--checkpoint-seconds 0]
                                          [--seed 0] [--out DIR]
 
 A tiny network learns from four small simulated scans: once undisturbed, once killed (SIGKILL) so many times. A process
 alone is started again by this program. More are run by `torchrun`, which starts all of them again where one, chosen at
-random, was killed. Moments are drawn evenly from the start of the processes to so long after it that all kills
-come to pass, by the times of the undisturbed training: many fall before the first step. A row a kill: seconds after
-the start, step of the checkpoint then, seconds since it was written, and whether a write was under way, of which the
-kill leaves a part. At the end: checkpoints that cannot be read, losses and weights against the undisturbed ones. It
-needs Linux.
+random, was killed. One kill in three comes at a moment drawn from the start-up of the undisturbed training, while
+a checkpoint is looked for and read, the others within a step's time after so many steps from the last checkpoint as are
+drawn, few enough for all kills to come to pass. A row a kill: seconds after the start, step of the checkpoint then,
+seconds since it was written, and whether a write was under way, of which the kill leaves a part. At the end:
+checkpoints that cannot be read, losses and weights against the undisturbed ones. It needs Linux.
 """
 
 import argparse
 import csv
 import json
-import math
 import os
 import random
 import shutil
@@ -39,7 +38,7 @@ TINY = (
 )  # fmt: skip
 CHOICES = {"validation": 2, "validations": 4, "signal": 0.1}
 COLUMNS = ("kill", "after", "step of the checkpoint", "written before", "readable", "write cut short")
-_USED = 0.6  # part of the training that the kills should see, so that all of them come before its end
+_EARLY = 1 / 3  # of the kills
 
 
 @dataclass(frozen=True)
@@ -110,35 +109,59 @@ def found_after(folder: Path, seconds: float) -> Kill:
     return Kill(seconds, step, age, True, cut_short)
 
 
-def killed(trial: Trial, kills: int, longest: float, generator: random.Random) -> list[Kill]:
+def saved_step(folder: Path) -> int:
+    """Return the step of the checkpoint in `folder`, 0 where there is none."""
+    try:
+        return int(json.loads((folder / "checkpoint.json").read_text())["steps_done"])
+    except FileNotFoundError:
+        return 0
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When kills come. start_up, step: seconds of an undisturbed training. most: steps until a kill after the last."""
+
+    start_up: float
+    step: float
+    most: int
+    generator: random.Random
+
+    def wait(self, program: subprocess.Popen[bytes], folder: Path, step: int) -> bool:
+        """Wait for a random moment of a training started at this step; return whether it was there to see it."""
+        seconds = self.generator.uniform(0, self.start_up)
+        if self.generator.random() >= _EARLY:
+            wanted = step + self.generator.randint(1, self.most)
+            while saved_step(folder) < wanted and program.poll() is None:
+                time.sleep(0.005)
+            seconds = self.generator.uniform(0, self.step)
+        try:
+            program.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
+
+def killed(trial: Trial, kills: int, moments: Moments) -> list[Kill]:
     """Kill the training so many times and see it to its end; return what was found after each kill."""
     found: list[Kill] = []
     trainers: list[int] = []
+    folder = trial.place / "killed.partial"
     program = trial.start("killed")
     while len(found) < kills:
-        trainers = trial.trainers(program, trainers)
+        trainers, began = trial.trainers(program, trainers), time.monotonic()
+        if not moments.wait(program, folder, (found[-1].step or 0) if found else 0):
+            break
         try:
-            program.wait(seconds := generator.uniform(0, longest))
-            break  # it was quicker than the kill
-        except subprocess.TimeoutExpired:
-            os.kill(generator.choice(trainers), signal.SIGKILL)
-        found.append(found_after(trial.place / "killed.partial", seconds))
+            os.kill(moments.generator.choice(trainers), signal.SIGKILL)
+        except ProcessLookupError:  # it has failed by itself, and is started again
+            continue
+        found.append(found_after(folder, time.monotonic() - began))
         print(line(len(found), found[-1]), flush=True)
         if trial.processes == 1:
             program.wait()
             program = trial.start("killed")
     trial.ended_well(program, "killed")
     return found
-
-
-def longest_wait(start_up: float, training: float, kills: int) -> float:
-    """Return seconds within which kills at even moments leave so little training a start that all kills come to pass.
-
-    A start that is killed at an even moment of 0 … s + p, with s its start-up, has trained for p²/2(s + p) on average;
-    so many of these are a part of the whole training.
-    """
-    part = 2 * _USED * training / kills
-    return start_up + (part + math.sqrt(part**2 + 4 * part * start_up)) / 2
 
 
 def line(number: int, kill: Kill) -> str:
@@ -171,7 +194,7 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--checkpoint-seconds", type=float, default=0.0, help="0: after every step")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--out", type=Path, default=Path("killed_training"))
@@ -193,11 +216,11 @@ def main(options: Sequence[str] = ()) -> None:
     began = time.monotonic()
     trial.ended_well(trial.start("undisturbed"), "undisturbed")
     training = float(json.loads((place / "undisturbed" / "run.json").read_text())["seconds"])
-    longest = longest_wait(time.monotonic() - began - training, training, arguments.kills)
-    print(f"kills within {longest:.1f} s of a start; the undisturbed training took {training:.1f} s\n")
+    start_up, most = time.monotonic() - began - training, max(1, arguments.steps // arguments.kills)
+    moments = Moments(start_up, training / arguments.steps, most, random.Random(arguments.seed))
+    print(f"undisturbed: {start_up:.1f} s of start-up, {training:.1f} s for {arguments.steps} steps\n")
     print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|", flush=True)
-    kills = killed(trial, arguments.kills, longest, random.Random(arguments.seed))
-    report(place, kills)
+    report(place, killed(trial, arguments.kills, moments))
 
 
 def report(place: Path, kills: Sequence[Kill]) -> None:

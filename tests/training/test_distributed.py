@@ -8,15 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from benchmarks.harness.processes import children
 from shd.errors import SettingsError
 from shd.io.checkpoints import read_model
-from shd.training.distributed import Processes, joined_processes
+from shd.training.distributed import Processes, joined_processes, meeting
 
 OPTIONS = (
     "--simulated", "4", "--side", "6", "--width", "2", "--levels", "2", "--device", "cpu", "--threads", "1",
@@ -110,6 +112,20 @@ def test_port_0_is_refused_where_processes_would_wait_for_hours(monkeypatch):
     monkeypatch.setenv("MASTER_PORT", "0")
     with pytest.raises(SettingsError, match="port 0 for 2 processes to meet at"), joined_processes("cpu"):
         pass
+
+
+def test_processes_started_again_meet_though_the_store_remembers_those_that_died():
+    """The second is there first, and finds the name that a first process gave which then died unanswered."""
+    server = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    clients = [dist.TCPStore("127.0.0.1", server.port, is_master=False) for _ in range(2)]
+    server.set("shd", "old")
+    server.set("old/arrived 1", "another")
+    with ThreadPoolExecutor(2) as pool:
+        second = pool.submit(meeting, clients[1], 1, 2)
+        time.sleep(0.2)
+        first = pool.submit(meeting, clients[0], 0, 2)
+        first.result(60).set("address", "new")
+        assert second.result(60).get("address") == b"new"
 
 
 def test_alone_a_process_is_told_what_it_says():
