@@ -75,7 +75,7 @@ def show_rates(place: Place, counts: Sequence[int], steps: int, turns: int) -> N
         for count in counts:
             found[count].append(rate(place, count, steps))
             print(f"turn {turn + 1}, {count} processes: {found[count][-1][0]:.2f} examples a second", file=sys.stderr)
-    print(_header(RATE))
+    print("\n" + _header(RATE))
     for count in counts:
         ratios = [mine[0] / first[0] for mine, first in zip(found[count], found[counts[0]], strict=True)]
         processor = median(use.processor for _, use in found[count])
@@ -105,7 +105,7 @@ def store_subjects(folder: Path, count: int) -> Path:
 
 def show_memory(place: Place, counts: Sequence[int]) -> None:
     """Print the table of memory."""
-    print("\n" + _header(MEMORY))
+    print(_header(MEMORY))
     first = None
     for count in counts:
         table = store_subjects(place.folder / f"{count}", count)
@@ -163,8 +163,8 @@ def main(options: Sequence[str] = ()) -> None:
     """Print both tables."""
     arguments = options_of(options)
     place = Place(arguments.out)
-    show_rates(place, arguments.counts, arguments.steps, arguments.turns)
     show_memory(place, arguments.cohorts)
+    show_rates(place, arguments.counts, arguments.steps, arguments.turns)
 
 
 if __name__ == "__main__":

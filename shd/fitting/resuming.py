@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ __all__ = ["Resumable", "resume", "save"]
 State = tuple[dict[str, Tensor], dict[str, Any]]
 
 
+@runtime_checkable
 class Resumable(Protocol):
     """A training whose state is tensors and plain numbers."""
 

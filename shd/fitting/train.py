@@ -237,6 +237,7 @@ def _run(
                 row = course.history[-1]
                 values: dict[str, int | float] = {name: row[name] for name in ("loss", "held_out") if name in row}
                 report(Progress("training", min(training.progress, 1.0), values))
-            if checkpoint is not None and processes.first and done - saved >= plan.checkpoint_seconds:
+            # after a validation, which may take long, at once: not only after one step more
+            if checkpoint is not None and processes.first and time.monotonic() - saved >= plan.checkpoint_seconds:
                 save(course, checkpoint)
                 saved = time.monotonic()
