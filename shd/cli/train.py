@@ -26,7 +26,7 @@ def train(
     batch: int | None = typer.Option(None, min=1, help="Examples a step, over all processes; 2."),
     side: int | None = typer.Option(None, min=4, help="Side of the boxes in voxels (even); 16."),
     tile: int | None = typer.Option(None, help="Side of the part of a box that a step takes; by default all."),
-    signal: float | None = typer.Option(None, min=0, help="Weight of the loss without truth; 1 with --subjects."),
+    signal: float | None = typer.Option(None, min=0, help="Weight of the loss without truth; 0.1 with --subjects."),
     learning_rate: float | None = typer.Option(None, help="Its peak; 0.001."),
     patience: int | None = typer.Option(None, min=1, help="Validations without improvement until it stops early."),
     start: str | None = typer.Option(None, help="Network to go on from: a file, or a packaged one's name."),

@@ -18,11 +18,11 @@ from shd.fitting.budget import default_settings
 from shd.fitting.device import check_engine, usable_device
 from shd.fitting.progress import Progress, Report, counted, silent
 from shd.fitting.range_warning import warn_outside
-from shd.fitting.resuming import resuming
+from shd.fitting.resuming import resume
 from shd.fodf.field import FodField
 from shd.fodf.peaks import Peaks, find_peaks
 from shd.inference.tiled import deconvolve
-from shd.io.checkpoints import read_model, read_state, write_state
+from shd.io.checkpoints import read_model, write_state
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.coherence import CoherenceReport, gradient_coherence
@@ -128,9 +128,7 @@ def fit(
     torch.set_num_threads(settings.threads)
     normalised = normalise(scan)
     training, trained = _training(normalised, responses, settings, report, build)
-    if checkpoint is not None and checkpoint.exists():
-        with resuming(checkpoint):
-            training.load_state(*read_state(checkpoint))
+    resume(training, checkpoint)
     clock.lap("first estimate")
     _train(training, checkpoint, report)
     clock.lap("training")

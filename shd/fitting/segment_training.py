@@ -13,13 +13,11 @@ from torch import nn
 from shd.errors import ResourceError, SettingsError, ShdWarning, is_out_of_memory
 from shd.evaluation.segmentation_scores import best_threshold
 from shd.fitting.progress import Progress, Report, silent
-from shd.fitting.resuming import resuming
+from shd.fitting.resuming import resume, save
 from shd.fitting.segment_choices import segmentation_fingerprint
 from shd.fitting.segment_subjects import LabelledStudy, read_study
 from shd.fitting.train_choices import held_out_count
 from shd.inference.segmentation import label_probabilities
-from shd.io.atomic import write_json
-from shd.io.checkpoints import read_state, write_state
 from shd.io.segmenters import StoredSegmenter, network_for
 from shd.io.subjects import Subject
 from shd.io.tables import write_csv
@@ -96,7 +94,7 @@ def train_segmenter(
         frequencies = label_frequencies(study.learned, len(study.labels))
         on = HELD_OUT if kept else LEARNED
         course = SegmentationCourse(lambda: network_for(config, study.table), settings, frequencies, name, on)
-        _resume(course, checkpoint)
+        resume(course, checkpoint)
         try:
             _run(course, study, checkpoint, log, report)
             network = course.best_network()
@@ -145,13 +143,6 @@ def _warn_of_voxels(voxels: Voxels, config: SegmentationConfig) -> None:
         )
 
 
-def _resume(course: SegmentationCourse, checkpoint: Path | None) -> None:
-    """Go on where `checkpoint` was saved, if it is there."""
-    if checkpoint is not None and checkpoint.exists():
-        with resuming(checkpoint):
-            course.load_state(*read_state(checkpoint))
-
-
 def _run(
     course: SegmentationCourse, study: LabelledStudy, checkpoint: Path | None, log: Path | None, report: Report
 ) -> None:
@@ -183,9 +174,7 @@ def _run(
         values: dict[str, float] = {name: row[name] for name in shown if name in row}
         report(Progress("training", min(course.progress, 1.0), values))
         if checkpoint is not None and time.monotonic() - saved >= settings.checkpoint_seconds:
-            tensors, numbers = course.state()
-            write_state(checkpoint, tensors, numbers)
-            write_json(checkpoint.with_suffix(".json"), numbers)
+            save(course, checkpoint)
             saved = time.monotonic()
 
 

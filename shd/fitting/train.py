@@ -14,11 +14,10 @@ from shd.engines import set_engine
 from shd.errors import CheckpointError, ResourceError, SettingsError, is_out_of_memory
 from shd.fitting.device import check_engine
 from shd.fitting.progress import Progress, Report, silent
-from shd.fitting.resuming import resuming
+from shd.fitting.resuming import resume, save
 from shd.fitting.train_choices import TrainPlan, fingerprint, held_out_count
 from shd.fitting.training_subjects import StudySubjects, group_response, with_responses
-from shd.io.atomic import write_json
-from shd.io.checkpoints import read_model, read_state, write_state
+from shd.io.checkpoints import read_model
 from shd.io.examples import KeptExamples
 from shd.io.subjects import Subject
 from shd.io.tables import write_csv
@@ -87,7 +86,7 @@ def train(
         _begin_from(training, start)
     name = fingerprint(settings, plan, subjects, None if start is None else str(start))
     course = Course(training, plan.validations, plan.patience, name)
-    _resume(course, checkpoint)
+    resume(course, checkpoint, processes)
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(TemporaryDirectory(prefix="shd-train-")))
         learned, held_out = _read(settings, plan, subjects, folder, group, ignore_bad_voxels, processes, report)
@@ -139,17 +138,6 @@ def _begin_from(training: PopulationTraining, start: Path | str) -> None:
         raise CheckpointError(f"{start}: another network ({', '.join(other)}); give these settings, or no --start")
     for network in (training.optimisation.model, training.optimisation.average):
         network.load_state_dict(found.state_dict())
-
-
-def _resume(course: Course, checkpoint: Path | None) -> None:
-    """Go on where `checkpoint` was saved, if it is there; the first process reads it for all."""
-    processes = course.training.processes
-    with resuming(checkpoint):
-        state = read_state(checkpoint) if processes.first and checkpoint and checkpoint.exists() else None
-    state = processes.from_first(state)
-    if state is not None:
-        with resuming(checkpoint):
-            course.load_state(*state)
 
 
 def _read(
@@ -249,13 +237,7 @@ def _run(
                 row = course.history[-1]
                 values: dict[str, int | float] = {name: row[name] for name in ("loss", "held_out") if name in row}
                 report(Progress("training", min(training.progress, 1.0), values))
-            if checkpoint is not None and processes.first and done - saved >= plan.checkpoint_seconds:
-                _save(course, checkpoint)
+            # after a validation, which may take long, at once: not only after one step more
+            if checkpoint is not None and processes.first and time.monotonic() - saved >= plan.checkpoint_seconds:
+                save(course, checkpoint)
                 saved = time.monotonic()
-
-
-def _save(course: Course, checkpoint: Path) -> None:
-    """Write the state, and what it says in plain words beside it."""
-    tensors, numbers = course.state()
-    write_state(checkpoint, tensors, numbers)
-    write_json(checkpoint.with_suffix(".json"), numbers)

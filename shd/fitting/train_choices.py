@@ -14,6 +14,9 @@ from shd.training.population import TrainSettings
 __all__ = ["TrainPlan", "check_names", "choices_of", "fingerprint", "held_out_count", "made", "read_configuration"]
 
 
+_SIGNAL = 0.1  # where there are measured scans; 1 and 3 forget more of simulated truth (docs/training.md)
+
+
 @dataclass(frozen=True)
 class TrainPlan:
     """What is learned from, and how the training is watched.
@@ -60,7 +63,7 @@ def choices_of(
 ) -> tuple[TrainSettings, TrainPlan]:
     """Return all settings: those given before those of a JSON file, and these before the defaults.
 
-    with_subjects: whether there are measured scans; then the loss that they are for has weight 1 by default. Raises
+    with_subjects: whether there are measured scans; then the loss that they are for has weight 0.1 by default. Raises
     SettingsError for an unknown name, a value that cannot be, or two budgets.
     """
     stored = read_configuration(configuration) if configuration else {}
@@ -68,7 +71,7 @@ def choices_of(
         raise SettingsError(f"{given['minutes']} minutes and {given['steps']} steps; give one of them")
     if "steps" in given:
         stored.pop("minutes", None)
-    usual = {"signal": 1.0} if with_subjects else {}
+    usual = {"signal": _SIGNAL} if with_subjects else {}
     return _chosen(usual | stored | dict(given))
 
 

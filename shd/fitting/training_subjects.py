@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shd.errors import ResponseError, ShdWarning
+from shd.errors import ResponseError, ShdError, ShdWarning
 from shd.io.atomic import write_json
 from shd.io.images import write_image
 from shd.io.responses import write_response
@@ -80,9 +80,12 @@ def _complete(subject: Subject, folder: Path, tissues: tuple[str, ...], ignore_b
     """Return one subject with mask and responses."""
     record, state = folder / "subject.json", _state(subject, ignore_bad_voxels)
     if not (record.is_file() and _recorded(record) == state):
-        scan, responses = subject.read(ignore_bad_voxels)
-        if responses is None:
-            responses, _ = estimate_responses(scan.intensities(np.argwhere(scan.mask)), scan.gradients, scan.mask)
+        try:
+            scan, responses = subject.read(ignore_bad_voxels)
+            if responses is None:
+                responses, _ = estimate_responses(scan.intensities(np.argwhere(scan.mask)), scan.gradients, scan.mask)
+        except ShdError as error:  # files of many scans have one name
+            raise type(error)(f"{subject.name}: {error}") from error
         folder.mkdir(parents=True, exist_ok=True)
         mask = scan.mask.astype(np.float32)
         write_image(folder / "mask.nii.gz", [mask], mask.shape, scan.affine, {"Type": "Brain"})
