@@ -10,7 +10,7 @@ from shd._version import __version__
 from shd.errors import EvaluationError
 from shd.evaluation.assessment import Assessment, assess_ceiling, assess_fods, assess_peaks
 from shd.evaluation.tables import assessment_record, assessment_rows, bundle_rows, tractogram_record
-from shd.evaluation.tractogram_scores import TractogramScores, score_tractogram
+from shd.evaluation.tractogram_scores import Streamlines, TractogramScores, score_tractogram
 from shd.evaluation.truth import Truth
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.progress import Progress, Report, silent
@@ -22,6 +22,7 @@ from shd.io.peaks import read_peaks
 from shd.io.tables import write_csv
 from shd.io.tractograms import read_streamlines
 from shd.report.evaluation_figure import evaluation_figure
+from shd.report.tractogram_figure import tractogram_figure
 
 __all__ = ["assess_results", "named_paths", "read_result", "score_tractograms", "write_evaluation"]
 
@@ -78,8 +79,10 @@ def assess_results(
 ) -> list[Assessment]:
     """Return the scores of the ceiling, of fODF results and of peaks images (MRtrix3 layout), in this order.
 
-    Raises as `read_result`; EvaluationError also for a threshold out of range.
+    Without results there are none, the ceiling's neither. Raises as `read_result`; EvaluationError also for a threshold out of range.
     """
+    if not fods and not peaks:
+        return []
     stages = 1 + len(fods) + len(peaks)
     report(Progress("scoring", 0.0))
     assessments = [assess_ceiling(truth, threshold=threshold)]
@@ -95,13 +98,13 @@ def assess_results(
 
 
 def score_tractograms(
-    truth: Truth, tractograms: Mapping[str, Path], report: Report = silent
+    truth: Truth, tractograms: Mapping[str, Streamlines], report: Report = silent
 ) -> dict[str, TractogramScores]:
-    """Return the scores of tractogram files by name. Raises ScanError where one cannot be read."""
+    """Return the scores of tractograms by name; raises EvaluationError as `score_tractogram`."""
     scores = {}
-    for number, (name, path) in enumerate(tractograms.items()):
+    for number, (name, streamlines) in enumerate(tractograms.items()):
         report(Progress("tractograms", number / len(tractograms)))
-        scores[name] = score_tractogram(read_streamlines(path), truth)
+        scores[name] = score_tractogram(streamlines, truth)
     return scores
 
 
@@ -109,12 +112,14 @@ def write_evaluation(
     folder: OutputFolder,
     truth: Truth,
     assessments: Sequence[Assessment],
-    tractograms: Mapping[str, TractogramScores],
+    tractograms: Mapping[str, Streamlines],
+    scores: Mapping[str, TractogramScores],
     inputs: Mapping[str, Any],
 ) -> list[Path]:
-    """Write evaluation.json, .csv and .png, with tractograms bundles.csv too; return the files in their final place.
+    """Write the scores' files; return them in their final place.
 
-    inputs: what was read from where, for evaluation.json. Raises OutputError where a file cannot be written.
+    evaluation.json; evaluation.csv and evaluation.png of fODFs and peaks; bundles.csv and tractograms.png of
+    tractograms. scores: of the tractograms. inputs: what was read from where, for evaluation.json. Raises OutputError where a file cannot be written.
     """
     target = folder.partial
     write_json(
@@ -122,15 +127,18 @@ def write_evaluation(
         {
             "version": __version__,
             "inputs": inputs,
-            "threshold": assessments[0].threshold,
+            **({"threshold": assessments[0].threshold} if assessments else {}),
             "results": [assessment_record(result) for result in assessments],
-            "tractograms": [tractogram_record(name, scores) for name, scores in tractograms.items()],
+            "tractograms": [tractogram_record(name, each) for name, each in scores.items()],
         },
     )
-    write_csv(target / "evaluation.csv", assessment_rows(assessments))
+    if assessments:
+        write_csv(target / "evaluation.csv", assessment_rows(assessments))
+        title = f"shd evaluate: {inputs.get('truth', '')}"
+        evaluation_figure(target / "evaluation.png", assessments, truth, title=title)
     if tractograms:
-        write_csv(target / "bundles.csv", bundle_rows(tractograms))
-    evaluation_figure(target / "evaluation.png", assessments, truth, title=f"shd evaluate: {inputs.get('truth', '')}")
+        write_csv(target / "bundles.csv", bundle_rows(scores))
+        tractogram_figure(target / "tractograms.png", tractograms, truth)
     return folder.publish()
 
 

@@ -104,7 +104,9 @@ def test_a_tractogram_is_scored_on_the_bundles(stored, tmp_path, capsys):
     scores = json.loads((out / "evaluation.json").read_text())["tractograms"][0]
     assert (scores["name"], scores["valid_connections"], scores["valid_bundles"]) == ("mine", 0.5, 1)
     assert (out / "bundles.csv").read_text().splitlines()[0] == "tractogram,bundle,streamlines,overlap,overreach,f1"
-    assert "tractograms on 2 bundles" in ran.out
+    assert "tractograms on 2 bundles" in ran.out and "ceiling" not in ran.out
+    assert sorted(path.name for path in out.iterdir()) == ["bundles.csv", "evaluation.json", "tractograms.png"]
+    assert f"look at {out / 'tractograms.png'};" in ran.out
 
 
 def test_an_evaluation_is_replaced_with_force_alone(stored, tmp_path, capsys):
