@@ -13,7 +13,7 @@ __all__ = ["export_bids"]
 def export_bids(
     out: Path,
     formats: Sequence[str],
-    dest: Path,
+    dest: Path | None,
     subject: str | None,
     session: str | None,
     space: str | None,
@@ -28,6 +28,8 @@ def export_bids(
 
     if len(formats) > 1:
         raise typer.BadParameter(f"--to {','.join(formats)}: bids makes a dataset of its own; export it alone")
+    if dest is None:
+        raise typer.BadParameter("--to bids writes into a dataset; give its folder, as --dest derivatives/shd")
     if subject is None:
         raise typer.BadParameter("--to bids needs the participant's label; give --subject, as --subject 01")
     if degree is not None or mask is not None:
