@@ -25,10 +25,11 @@ def peaks(
     from shd.errors import ScanError
     from shd.fitting.checked_result import read_checked_result
     from shd.fodf.peaks import find_peaks
-    from shd.io.atomic import check_absent
+    from shd.io.atomic import check_writable
+    from shd.io.images import image_files
     from shd.io.peaks import write_peaks
 
-    check_absent([out], force)
+    check_writable(image_files(out), force)
     stored = read_checked_result(result)
     fod = stored.fod
     if not fod.mask.any():

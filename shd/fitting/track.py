@@ -14,7 +14,7 @@ from shd._version import __version__
 from shd.errors import ScanError, ShdWarning
 from shd.fitting.progress import Progress, Report, silent
 from shd.fodf.field import FodField
-from shd.io.atomic import check_absent, whole_file, write_json
+from shd.io.atomic import check_writable, whole_file, write_json
 from shd.io.grids import check_same_grid
 from shd.io.images import read_with_sidecar
 from shd.io.tractograms import check_ending, write_streamlines
@@ -103,11 +103,12 @@ def read_region(path: Path, fod: FodField, what: str) -> Bool[np.ndarray, "x y z
 def check_outputs(path: Path, force: bool) -> tuple[Path, Path, Path]:
     """Return the names of tractogram, picture and sidecar.
 
-    Raises OutputError for an ending that is no tractogram's, and where one of them exists and may not be replaced.
+    Raises OutputError for an ending that is no tractogram's, and where one of them exists and may not be replaced, or
+    cannot be written.
     """
     check_ending(path)
     names = (path, path.with_suffix(".png"), path.with_suffix(".json"))
-    check_absent(names, force)
+    check_writable(names, force)
     return names
 
 
