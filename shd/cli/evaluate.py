@@ -125,8 +125,8 @@ def _show(assessments: "list[Assessment]", tractograms: "dict[str, TractogramSco
     if tractograms:
         console.print(tractogram_table(tractograms))
         tell(
-            "valid: share of the streamlines that join both ends of a bundle; invalid: ends of different bundles; none: "
-            "the rest; VB, IB: valid and invalid bundles; overlap, overreach, F1: of the bundles' voxels"
+            "valid: share of the streamlines that join both ends of a bundle; invalid: ends of different bundles; "
+            "none: the rest; VB, IB: valid and invalid bundles; overlap, overreach, F1: of the bundles' voxels"
         )
 
 

@@ -20,7 +20,6 @@ from shd.io.fodf import read_fod
 from shd.io.grids import check_same_grid
 from shd.io.peaks import read_peaks
 from shd.io.tables import write_csv
-from shd.io.tractograms import read_streamlines
 from shd.report.evaluation_figure import evaluation_figure
 from shd.report.tractogram_figure import tractogram_figure
 
@@ -79,7 +78,8 @@ def assess_results(
 ) -> list[Assessment]:
     """Return the scores of the ceiling, of fODF results and of peaks images (MRtrix3 layout), in this order.
 
-    Without results there are none, the ceiling's neither. Raises as `read_result`; EvaluationError also for a threshold out of range.
+    Without results there are none, the ceiling's neither. Raises as `read_result`; EvaluationError also for a threshold
+    out of range.
     """
     if not fods and not peaks:
         return []
@@ -118,8 +118,9 @@ def write_evaluation(
 ) -> list[Path]:
     """Write the scores' files; return them in their final place.
 
-    evaluation.json; evaluation.csv and evaluation.png of fODFs and peaks; bundles.csv and tractograms.png of
-    tractograms. scores: of the tractograms. inputs: what was read from where, for evaluation.json. Raises OutputError where a file cannot be written.
+    evaluation.json; evaluation.csv and .png of fODFs and peaks; bundles.csv and tractograms.png of tractograms. scores:
+    of the tractograms. inputs: what was read from where, for evaluation.json. Raises OutputError where a file cannot be
+    written.
     """
     target = folder.partial
     write_json(

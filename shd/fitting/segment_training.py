@@ -100,6 +100,7 @@ def train_segmenter(
         try:
             _run(course, study, checkpoint, log, report)
             network = course.best_network()
+            _warn_if_nothing_learned(course)
             thresholds = _thresholds(network, study.held_out or study.learned, len(study.labels), report)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -140,6 +141,22 @@ def _warn_of_voxels(voxels: Voxels, config: SegmentationConfig) -> None:
         warnings.warn(
             f"voxels of {voxels}: the network counts voxels as cubes; with an edge more than 10 % longer than another "
             "its answers do not turn with the head; regrid the scans to cubic voxels",
+            ShdWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_if_nothing_learned(course: SegmentationCourse) -> None:
+    """Warn where the weights kept are those before the first step, or no better than chance."""
+    best, on = course.best_row(), course.on
+    precision, chance = (best.get(scored(name, on)) for name in ("average_precision", "chance"))
+    told = f"{on} loss {best[on]:.4g}"
+    if precision is not None and chance is not None:
+        told = f"average precision {precision:.3g}, by chance {chance:.3g}"
+    if best["step"] == 0 or (precision is not None and chance is not None and precision <= chance):
+        warnings.warn(
+            f"nothing was learned: the best of {len(course.watch.history)} validations is that of step {best['step']} "
+            f"({told}); give more --steps or another --learning-rate, and look whether the labels lie on the scans",
             ShdWarning,
             stacklevel=3,
         )

@@ -19,13 +19,22 @@ _TERMS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab
 _ABSCISSAE = ("step", "seconds")
 
 
-def loss_figure(path: Path, history: Sequence[HistoryRow], title: str) -> None:
-    """Write the curves of `draw_curves` as PNG."""
-    figure = Figure(figsize=(9, 6), dpi=110, facecolor="white", layout="constrained")
+def loss_figure(path: Path, history: Sequence[HistoryRow], title: str, shares: Sequence[str] = ()) -> None:
+    """Write the curves of `draw_curves` as PNG.
+
+    shares: names of terms from 0 to 1, which stand in a panel of their own below.
+    """
+    figure = Figure(figsize=(9, 9 if shares else 6), dpi=110, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)  # no display, no global state
-    axes = figure.subplots()
-    draw_curves(axes, history)
-    axes.set_title(title)
+    upper, *lower = figure.subplots(1 + bool(shares), squeeze=False)[:, 0]
+    draw_curves(upper, [{name: row[name] for name in row if name not in shares} for row in history])
+    upper.set_title(title)
+    for axes in lower:
+        for name in shares:
+            rows = [row for row in history if name in row]
+            axes.plot([row["step"] for row in rows], [row[name] for row in rows], "o-", label=name.replace("_", " "))
+        axes.set(xlabel="step", ylim=(0, 1))
+        _finish(axes)
     figure.savefig(path, format="png")
 
 
@@ -60,6 +69,10 @@ def draw_curves(axes: Axes, history: Sequence[HistoryRow]) -> None:
     axes.set_xlabel("step" + _duration(history))
     axes.set_ylabel("loss")
     axes.set_yscale("log")
+    _finish(axes)
+
+
+def _finish(axes: Axes) -> None:
     axes.legend(frameon=False, fontsize=9, ncols=2)
     axes.grid(True, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

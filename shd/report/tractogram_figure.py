@@ -29,7 +29,8 @@ def tractogram_figure(path: Path, tractograms: Mapping[str, Streamlines], truth:
     edge = max(_INCHES, _LEAST_WIDTH / len(tractograms))
     figure = Figure(figsize=(edge * len(tractograms), 2 * edge + 0.4), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
-    margins = {"left": 0.3 / figure.get_figwidth(), "right": 0.995, "bottom": 0.01, "top": 0.94, "wspace": 0.03, "hspace": 0.03}
+    margins = {"right": 0.995, "bottom": 0.01, "top": 0.94, "wspace": 0.03, "hspace": 0.03}
+    margins["left"] = 0.3 / figure.get_figwidth()
     panels = figure.subplots(2, len(tractograms), gridspec_kw=margins, squeeze=False)
     for column, (name, streamlines) in enumerate(tractograms.items()):
         valid, invalid = connections(end_labels(streamlines, truth))
