@@ -30,6 +30,8 @@ def read_streamlines(path: str | Path) -> Streamlines:
     Raises ScanError for a file that is missing, damaged, of another kind or without streamlines.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ScanError(f"{path}: is a folder; give a .trx, .tck or .trk file")
     if not path.is_file():
         raise ScanError(f"{path}: no such file; check the path")
     try:
