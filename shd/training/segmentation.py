@@ -12,12 +12,9 @@ from shd.evaluation.segmentation_scores import average_precision
 from shd.training.losses.segmentation import IGNORED, cross_entropy, dice_loss
 from shd.training.optimisation import Optimisation
 from shd.training.segmentation_settings import SegmentationSettings
-from shd.training.watch import Watch, scored
+from shd.training.watch import HELD_OUT, Watch, scored
 
-__all__ = ["HELD_OUT", "LEARNED", "SegmentationCourse"]
-
-HELD_OUT, LEARNED = "held_out", "on_learned"
-"""How the history names what validations score: on scans held out, or on those learned from where none is."""
+__all__ = ["SegmentationCourse"]
 
 _TERMS = ("loss", "cross_entropy", "dice")
 
