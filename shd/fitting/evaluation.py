@@ -12,11 +12,11 @@ from shd.evaluation.assessment import Assessment, assess_ceiling, assess_fods, a
 from shd.evaluation.tables import assessment_record, assessment_rows, bundle_rows, tractogram_record
 from shd.evaluation.tractogram_scores import Streamlines, TractogramScores, score_tractogram
 from shd.evaluation.truth import Truth
+from shd.fitting.checked_result import read_checked_result
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.progress import Progress, Report, silent
 from shd.fodf.field import FodField
 from shd.io.atomic import write_json
-from shd.io.fodf import read_fod
 from shd.io.grids import check_same_grid
 from shd.io.peaks import read_peaks
 from shd.io.tables import write_csv
@@ -24,9 +24,6 @@ from shd.report.evaluation_figure import evaluation_figure
 from shd.report.tractogram_figure import tractogram_figure
 
 __all__ = ["assess_results", "named_paths", "read_result", "score_tractograms", "write_evaluation"]
-
-_FODS, _TISSUES = "wm_fod.nii.gz", ("gm", "csf")
-
 
 def named_paths(given: Sequence[str]) -> dict[str, Path]:
     """Return the paths of arguments `NAME=PATH` or `PATH` by name; a path alone is named after its file or folder.
@@ -49,23 +46,17 @@ def named_paths(given: Sequence[str]) -> dict[str, Path]:
 def read_result(path: Path, truth: Truth) -> FodField:
     """Return the fODFs of an image (MRtrix3 basis, scanner axes) or of the output folder of `shd fit` or `shd infer`.
 
-    A folder's gm.nii.gz and csf.nii.gz are read with it. Values that are not finite count as zero. Raises ScanError for
-    what cannot be read or holds no directions, EvaluationError for another grid than the truth's.
+    A folder's gm.nii.gz and csf.nii.gz are read with it. Values that are not finite count as zero. Raises and warns as
+    `read_checked_result`, and EvaluationError for another grid than the truth's or fODFs without directions.
     """
-    image = path / _FODS if path.is_dir() else path
-    coefficients, affine, _ = read_fod(image)
-    check_same_grid(str(image), coefficients.shape, affine, "the truth", truth.mask.shape, truth.affine)
-    if coefficients.shape[-1] == 1:
-        raise EvaluationError(f"{image}: 1 coefficient a voxel has no direction; give the white-matter fODFs")
-    isotropic = {}
-    for tissue in _TISSUES:
-        beside = path / f"{tissue}.nii.gz"
-        if path.is_dir() and beside.is_file():
-            volume, grid, _ = read_fod(beside)
-            check_same_grid(str(beside), volume.shape, grid, "the truth", truth.mask.shape, truth.affine)
-            isotropic[tissue] = np.nan_to_num(volume[..., 0])
-    coefficients = np.nan_to_num(coefficients, posinf=0.0, neginf=0.0)
-    return FodField(coefficients, isotropic, truth.affine, coefficients[..., 0] != 0)
+    stored = read_checked_result(path)
+    wm, affine = stored.fod.wm, stored.fod.affine
+    check_same_grid(str(path), wm.shape, affine, "the truth", truth.mask.shape, truth.affine)
+    if wm.shape[-1] == 1:
+        raise EvaluationError(f"{path}: 1 coefficient a voxel has no direction; give the white-matter fODFs")
+    isotropic = {tissue: np.nan_to_num(volume) for tissue, volume in stored.fod.isotropic.items()}
+    wm = np.nan_to_num(wm, posinf=0.0, neginf=0.0)
+    return FodField(wm, isotropic, truth.affine, wm[..., 0] != 0)
 
 
 def assess_results(
