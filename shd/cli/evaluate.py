@@ -7,9 +7,9 @@ import typer
 from rich.console import Console
 
 from shd.cli.evaluation_tables import assessment_tables, scan_tables, tractogram_table
-from shd.cli.messages import complain, tell
+from shd.cli.messages import complain, tell, tell_files
 from shd.cli.results import output_folder, paths_of
-from shd.errors import OutputError
+from shd.errors import OutputError, number_of
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.evaluation.assessment import Assessment
@@ -178,7 +178,7 @@ def _settings(scan: "Scan", minutes: float | None, steps: int | None, seed: int,
 
     voxels = int(scan.mask.sum())
     settings = default_settings(voxels, minutes=minutes, steps=steps, seed=seed)
-    tell(f"{fits} fits, each: {describe(settings, voxels)}")
+    tell(f"{number_of(fits, 'fit')}, each: {describe(settings, voxels)}")
     return settings
 
 
@@ -199,6 +199,6 @@ def _check_folder(out: Path) -> None:
 
 
 def _announce(files: list[Path], out: Path) -> None:
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+    tell_files(files, out)
     pictures = " and ".join(str(out / path.name) for path in files if path.suffix == ".png")
     tell(f"look at {pictures}; every number is in evaluation.json")

@@ -7,6 +7,7 @@ import typer
 
 from shd.cli.messages import tell, tell_command
 from shd.cli.results import said_if_interrupted
+from shd.errors import number_of
 
 __all__ = ["export"]
 
@@ -44,7 +45,10 @@ def export(
         written = write_formats(source, formats, dest, choices, force, report)
     for name, files in written.items():
         tell(f"{name}: {', '.join(file.name for file in files)}")
-    tell(f"wrote {sum(map(len, written.values()))} files in {dest}; docs/export.md says how each program opens them")
+    tell(
+        f"wrote {number_of(sum(map(len, written.values())), 'file')} in {dest}; docs/export.md says how each program "
+        "opens them"
+    )
     if "mrtrix-fod" in written:
         fod = quote(str(written["mrtrix-fod"][0]))
         tell_command(f"mrview {fod} -odf.load_sh {fod}")

@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from shd.cli.messages import tell
+from shd.errors import number_of
 
 __all__ = ["export_bids"]
 
@@ -39,4 +40,4 @@ def export_bids(
     )
     for file in files:
         tell(str(file))
-    tell(f"wrote {len(files)} files in {dest}; docs/bids.md says what each is")
+    tell(f"wrote {number_of(len(files), 'file')} in {dest}; docs/bids.md says what each is")

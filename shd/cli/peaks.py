@@ -6,6 +6,7 @@ from shlex import quote
 import typer
 
 from shd.cli.messages import tell, tell_command
+from shd.errors import number_of
 
 __all__ = ["peaks"]
 
@@ -40,7 +41,7 @@ def peaks(
     )  # fmt: skip
     write_peaks(out, found.on_grid(fod.mask), fod.affine, stored.sidecars["wm"])
     numbers = np.bincount(found.numbers)
-    tell(f"{len(found.numbers)} voxels; with 0, 1, … peaks: {', '.join(map(str, numbers))}")
+    tell(f"{number_of(len(found.numbers), 'voxel')}; with 0, 1, … peaks: {', '.join(map(str, numbers))}")
     tell(f"wrote {out}; other layouts and axes: shd convert --peaks; next, for example")
     image = quote(str(result / "wm_fod.nii.gz" if result.is_dir() else result))
     tell_command(f"mrview {image} -fixel.load {quote(str(out))}")

@@ -19,13 +19,13 @@ def mean(
     """Average responses, each brought to the group's intensity first: amplitudes fitted with the mean compare."""
     from shd.errors import OutputError
     from shd.fitting.response_average import mean_responses
-    from shd.io.atomic import check_writable
+    from shd.io.atomic import check_absent
     from shd.io.responses import write_response
 
     means = mean_responses(responses)
     folder = responses[0].is_dir()
     paths = {r.tissue: out / f"response_{r.tissue}.txt" if folder else out for r in means}
-    check_writable(paths.values(), force)
+    check_absent(paths.values(), force)
     try:
         (out if folder else out.parent).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from shd.errors import number_of
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.segment_training import SegmentationTraining
 from shd.fitting.training_outputs import training_record
@@ -32,7 +33,7 @@ def write_segmenter_training(
     shares = [scored(name, result.on) for name in ("average_precision", "chance")]
     drawn = (*_DRAWN, result.on, *shares)
     curves = [{name: row[name] for name in drawn if name in row} for row in result.history]
-    loss_figure(target / "loss.png", curves, f"shd segment train: {result.steps} steps", shares)
+    loss_figure(target / "loss.png", curves, f"shd segment train: {number_of(result.steps, 'step')}", shares)
     own = {
         "parameters": sum(weight.numel() for weight in stored.network.parameters()),
         "q_table": asdict(stored.table),

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from torch import nn
 
-from shd.errors import ResourceError, SettingsError, ShdWarning, is_out_of_memory
+from shd.errors import ResourceError, SettingsError, ShdWarning, is_out_of_memory, number_of
 from shd.evaluation.segmentation_scores import best_threshold
 from shd.fitting.progress import Progress, Report, silent
 from shd.fitting.resuming import resuming
@@ -25,10 +25,10 @@ from shd.io.subjects import Subject
 from shd.io.tables import write_csv
 from shd.models.pq.config import SegmentationConfig
 from shd.scans.voxels import Voxels
-from shd.training.segmentation import HELD_OUT, LEARNED, Batch, SegmentationCourse
+from shd.training.segmentation import Batch, SegmentationCourse
 from shd.training.segmentation_patches import LabelledSignal, Patches, label_frequencies, turns_of
 from shd.training.segmentation_settings import SegmentationSettings
-from shd.training.watch import scored
+from shd.training.watch import HELD_OUT, LEARNED, scored
 
 __all__ = ["SegmentationTraining", "train_segmenter"]
 
@@ -100,7 +100,6 @@ def train_segmenter(
         try:
             _run(course, study, checkpoint, log, report)
             network = course.best_network()
-            _warn_if_nothing_learned(course)
             thresholds = _thresholds(network, study.held_out or study.learned, len(study.labels), report)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -155,8 +154,9 @@ def _warn_if_nothing_learned(course: SegmentationCourse) -> None:
         told = f"average precision {precision:.3g}, by chance {chance:.3g}"
     if best["step"] == 0 or (precision is not None and chance is not None and precision <= chance):
         warnings.warn(
-            f"nothing was learned: the best of {len(course.watch.history)} validations is that of step {best['step']} "
-            f"({told}); give more --steps or another --learning-rate, and look whether the labels lie on the scans",
+            f"nothing was learned: the best of {number_of(len(course.watch.history), 'validation')} is that of step "
+            f"{best['step']} ({told}); give more --steps or another --learning-rate, and look whether the labels lie "
+            "on the scans",
             ShdWarning,
             stacklevel=3,
         )
@@ -204,6 +204,7 @@ def _run(
             write_state(checkpoint, tensors, numbers)
             write_json(checkpoint.with_suffix(".json"), numbers)
             saved = time.monotonic()
+    _warn_if_nothing_learned(course)
 
 
 def _validation(subjects: Sequence[LabelledSignal], settings: SegmentationSettings, count: int) -> list[Batch]:

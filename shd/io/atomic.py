@@ -11,7 +11,7 @@ import numpy as np
 
 from shd.errors import OutputError
 
-__all__ = ["check_absent", "check_writable", "plain", "whole_file", "write_json"]
+__all__ = ["check_absent", "check_writable", "plain", "put_json", "whole_file", "write_json"]
 
 
 def check_absent(paths: Iterable[str | Path], force: bool = False) -> None:
@@ -64,7 +64,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole; NumPy numbers and arrays, and paths, become numbers, lists and strings."""
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=plain) + "\n", encoding="utf-8")
+        put_json(partial, content)
+
+
+def put_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write what `write_json` does into a file that is not whole yet."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=plain) + "\n", encoding="utf-8")
 
 
 def plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32, Real
 
 from shd._version import __version__
 from shd.errors import OutputError, ScanError
-from shd.io.atomic import whole_file, write_json
+from shd.io.atomic import put_json, whole_file
 from shd.io.mif import is_mif, read_mif, read_mif_header, write_mif
 from shd.io.nifti import open_image, read_image
 
@@ -71,7 +71,7 @@ def write_image(
     with ExitStack() as files:
         partial = files.enter_context(whole_file(path))
         if sidecar is not None:
-            write_json(files.enter_context(whole_file(json_path)), sidecar)
+            put_json(files.enter_context(whole_file(json_path)), sidecar)
         with partial.open("wb") as raw:
             if partial.suffix == ".gz":  # no time or name inside: the same image is the same file
                 with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as packed:

@@ -14,7 +14,7 @@ __all__ = ["HistoryRow", "draw_curves", "loss_figure"]
 
 HistoryRow = Mapping[str, float | int | None]
 
-_WHOLE = {"loss": "black", "held_out": "tab:red"}
+_WHOLE = {"loss": "black", "held_out": "tab:red", "on_learned": "tab:red"}
 _TERMS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:cyan")
 _ABSCISSAE = ("step", "seconds")
 
@@ -51,7 +51,7 @@ def draw_curves(axes: Axes, history: Sequence[HistoryRow]) -> None:
         step, value = _series(history, name)
         if len(value) == 0:
             continue
-        few = name == "held_out" and len(value) <= 60
+        few = name in ("held_out", "on_learned") and len(value) <= 60
         axes.plot(
             step,
             value,

@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from shd.errors import number_of
 from shd.evaluation.assessment import ALL, CEILING, Assessment
 from shd.evaluation.truth import Truth
 from shd.report.plane_drawing import write_letters
@@ -64,8 +65,8 @@ def evaluation_figure(path: Path, assessments: Sequence[Assessment], truth: Trut
 
 def _subtitle(assessments: Sequence[Assessment], truth: Truth) -> str:
     return (
-        f"{int(truth.scored.sum())} voxels more than half white matter · crossing angles and maps: peaks from "
-        f"{assessments[0].threshold:g} of the voxel's highest · white dot: more or fewer peaks than fibres"
+        f"{number_of(int(truth.scored.sum()), 'voxel')} more than half white matter · crossing angles and maps: "
+        f"peaks from {assessments[0].threshold:g} of the voxel's highest · white dot: more or fewer peaks than fibres"
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
-from shd.errors import ScanError
+from shd.errors import ScanError, number_of
 from shd.evaluation.tractogram_scores import Streamlines
 from shd.fodf.peaks import find_peaks
 from shd.processors import usable_processors
@@ -83,9 +83,9 @@ def track_field(
             break
     if not lengths:
         raise ScanError(
-            f"0 streamlines from {tried} seeds, of {settings.min_length:g} to {settings.max_length:g} mm where the "
-            f"fODF exceeds {settings.cutoff:g}; the highest at the seeds is {_highest(field, where):.2f}: lower "
-            "--cutoff or --min-length, or seed elsewhere"
+            f"0 streamlines from {number_of(tried, 'seed')}, of {settings.min_length:g} to {settings.max_length:g} "
+            f"mm where the fODF exceeds {settings.cutoff:g}; the highest at the seeds is "
+            f"{_highest(field, where):.2f}: lower --cutoff or --min-length, or seed elsewhere"
         )
     return Tractogram(Streamlines(np.concatenate(points), np.array(lengths, dtype=np.int64)), tried)
 
