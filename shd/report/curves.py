@@ -31,8 +31,8 @@ def loss_figure(path: Path, history: Sequence[HistoryRow], title: str, shares: S
     upper.set_title(title)
     for axes in lower:
         for name in shares:
-            rows = [row for row in history if name in row]
-            axes.plot([row["step"] for row in rows], [row[name] for row in rows], "o-", label=name.replace("_", " "))
+            step, value = np.array([(row["step"], row[name]) for row in history if name in row]).reshape(-1, 2).T
+            axes.plot(step, value, "o-", markersize=3.5, label=name.replace("_", " "))
         axes.set(xlabel="step", ylim=(0, 1))
         _finish(axes)
     figure.savefig(path, format="png")
