@@ -11,6 +11,7 @@ from rich.table import Table
 
 from shd.cli.messages import tell
 from shd.cli.results import announce, output_folder
+from shd.errors import number_of
 
 __all__ = ["demo", "score_table"]
 
@@ -29,7 +30,7 @@ def demo(
     check_choices(minutes, None, None, tile=8)
     with output_folder(out, force) as folder:
         scan = human_scan()
-        tell(f"1 of 3: human brain, {int(scan.mask.sum())} voxels ({scan.name} of the dipy package)")
+        tell(f"1 of 3: human brain, {number_of(int(scan.mask.sum()), 'voxel')} ({scan.name} of the dipy package)")
         with shown_progress() as report:
             human = fit(scan, minutes=minutes, report=report)
         runs = []

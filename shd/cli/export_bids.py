@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from shd.cli.messages import tell
+from shd.errors import number_of
 
 __all__ = ["export_bids"]
 
@@ -13,7 +14,7 @@ __all__ = ["export_bids"]
 def export_bids(
     out: Path,
     formats: Sequence[str],
-    dest: Path,
+    dest: Path | None,
     subject: str | None,
     session: str | None,
     space: str | None,
@@ -28,6 +29,8 @@ def export_bids(
 
     if len(formats) > 1:
         raise typer.BadParameter(f"--to {','.join(formats)}: bids makes a dataset of its own; export it alone")
+    if dest is None:
+        raise typer.BadParameter("--to bids writes into a dataset; give its folder, as --dest derivatives/shd")
     if subject is None:
         raise typer.BadParameter("--to bids needs the participant's label; give --subject, as --subject 01")
     if degree is not None or mask is not None:
@@ -37,4 +40,4 @@ def export_bids(
     )
     for file in files:
         tell(str(file))
-    tell(f"wrote {len(files)} files in {dest}; docs/bids.md says what each is")
+    tell(f"wrote {number_of(len(files), 'file')} in {dest}; docs/bids.md says what each is")

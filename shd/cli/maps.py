@@ -5,7 +5,7 @@ from shlex import quote
 
 import typer
 
-from shd.cli.messages import tell, tell_command
+from shd.cli.messages import tell, tell_command, tell_files
 from shd.cli.results import output_folder
 from shd.errors import OutputError
 
@@ -35,6 +35,6 @@ def maps(
             peaks = peaks_of(stored)
             made = make_maps(stored.fod, peaks, names, threshold=threshold, report=report)
             files = write_maps(folder, stored, peaks, made, threshold=threshold, report=report)
-    tell(f"wrote {len(files)} files in {dest}: {', '.join(path.name for path in files)}")
+    tell_files(files, dest)
     tell(f"look at {dest / 'maps.png'}; each map's unit is in its .json; next, for example")
     tell_command(f"mrview {quote(str(dest / f'{names[0]}.nii.gz'))}")

@@ -5,7 +5,7 @@ from shlex import quote
 
 import typer
 
-from shd.cli.messages import tell, tell_command
+from shd.cli.messages import tell, tell_command, tell_files
 from shd.cli.results import output_folder
 
 __all__ = ["normalise"]
@@ -36,6 +36,6 @@ def normalise(
     balance = ", ".join(f"{tissue} {weight:.3f}" for tissue, weight in intensity.balance.items())
     tell(f"field: {low:.3f} to {high:.3f}, mean {intensity.scale:.3f} over {intensity.inliers.sum()} of {mask.sum()}")
     tell(f"tissue balance: {balance}")
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+    tell_files(files, out)
     tell("the folder is read wherever that of a fit is; next, for example")
     tell_command(f"shd maps {quote(str(out))}")

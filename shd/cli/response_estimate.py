@@ -19,7 +19,7 @@ def estimate(
     """Estimate the response functions: white matter for one shell; white matter, grey matter and CSF for several."""
     import numpy as np
 
-    from shd.errors import OutputError
+    from shd.errors import OutputError, number_of
     from shd.io.responses import write_response
     from shd.io.scans import read_scan
     from shd.signal.response_estimation import estimate_responses
@@ -33,4 +33,4 @@ def estimate(
     for each in responses:
         path = out / f"response_{each.tissue}.txt"
         write_response(path, each)
-        typer.echo(f"{path}: {voxels[each.tissue].sum()} voxels")
+        typer.echo(f"{path}: {number_of(voxels[each.tissue].sum(), 'voxel')}")

@@ -6,8 +6,8 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from shd.cli.messages import complain, tell, tell_command
-from shd.errors import CheckpointError
+from shd.cli.messages import complain, tell, tell_command, tell_files
+from shd.errors import CheckpointError, OutputError
 from shd.report.next_steps import next_steps
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
@@ -40,6 +40,8 @@ def output_folder(
             yield folder
     except BaseException as error:
         folder.discard()
+        if isinstance(error, OutputError) and not folder.partial.exists():  # else it says that results are there
+            raise OutputError(str(error).replace(str(folder.partial), str(out))) from error
         if folder.checkpoint.exists() and not isinstance(error, CheckpointError):
             complain("note", "yellow", f"the same command goes on from {folder.checkpoint}; --force starts anew")
         raise
@@ -53,7 +55,7 @@ def paths_of(**given: Path | None) -> dict[str, str]:
 def announce(result: "Fit", files: Sequence[Path], out: Path) -> None:
     """Say what the gradient check found, what was written, and what may come next."""
     tell(f"gradients: {result.coherence.message}")
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+    tell_files(files, out)
     tell(f"look at {out / 'fit.png'}; next, for example")
     for command in (f"shd report {quote(str(out))}", *next_steps(out)):
         tell_command(command)

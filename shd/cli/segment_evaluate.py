@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from shd.cli.messages import tell
+from shd.cli.messages import tell_files
 from shd.cli.results import output_folder, paths_of
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
@@ -33,7 +33,7 @@ def evaluate(
         scores, drawn = evaluate_segmentations(pairs, threshold=threshold, overlap=overlap, report=report)
         files = write_segmentation_scores(folder, scores, drawn, paths_of(predicted=predicted, truth=truth))
     Console().print(_table(scores))
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}; look at {out / 'curves.png'}")
+    tell_files(files, out, f"; look at {out / 'curves.png'}")
 
 
 def _table(scores: "list[SegmentationScores]") -> Table:

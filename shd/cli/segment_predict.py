@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from shd.cli.messages import complain, tell, tell_command
+from shd.cli.messages import complain, tell, tell_command, tell_files
 from shd.cli.results import output_folder
-from shd.errors import ShdError
+from shd.errors import ShdError, number_of
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.io.segmenters import StoredSegmenter
@@ -53,7 +53,9 @@ def predict(
             complain("failed", "bold red", f"{subject.name}: {error}")
             failed.append(subject.name)
     if failed:
-        complain("error", "bold red", f"{len(failed)} of {len(subjects)} subjects failed: {', '.join(failed)}")
+        complain(
+            "error", "bold red", f"{len(failed)} of {number_of(len(subjects), 'subject')} failed: {', '.join(failed)}"
+        )
         raise typer.Exit(2)
     tell("with label images, next:")
     tell_command(f"shd segment evaluate {out} {dwi if listed else 'label.nii.gz'} --out scores")
@@ -84,4 +86,4 @@ def _predict(
             stored, subject, resample=resample, ignore_bad_voxels=ignore_bad_voxels, tile=tile, report=report
         )
         files = write_prediction(folder, stored, scan, chances, inputs)
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+    tell_files(files, out)

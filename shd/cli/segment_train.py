@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from shd.cli.messages import tell, tell_command
+from shd.cli.messages import tell, tell_command, tell_files
 from shd.cli.results import output_folder, paths_of
 
 __all__ = ["train"]
@@ -89,5 +89,5 @@ def _train(
     for name, title in ((f"{result.on}_average_precision", "average precision"), (result.on, "loss")):
         if name in result.best:
             tell(f"{title} on {where}: {result.history[0][name]:.4g} at first, {result.best[name]:.4g} at best")
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}; next, for example")
+    tell_files(files, out, "; next, for example")
     tell_command(f"shd segment predict {out / 'model.safetensors'} dwi.nii.gz --out predicted")

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from shd.cli.messages import tell
+from shd.cli.messages import tell, tell_files
 from shd.cli.results import output_folder, paths_of
 
 __all__ = ["train"]
@@ -73,6 +73,7 @@ def _train(
     from shd.fitting.training_outputs import write_training
     from shd.io.subjects import read_subjects
     from shd.training.distributed import joined_processes
+    from shd.training.watch import HELD_OUT
 
     paths = {name: Path(path) for name, path in inputs.items()}
     settings, plan = choices_of(given, paths.get("config"), "subjects" in paths)
@@ -94,5 +95,6 @@ def _train(
         )  # fmt: skip
         if folder:
             files = write_training(folder, result, inputs | {"start": start})
-            tell(f"held-out loss {result.history[0]['held_out']:.4g} at first, {result.best_loss:.4g} at best")
-            tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+            title = "held-out loss" if result.on == HELD_OUT else "loss on other boxes of the subjects learned from"
+            tell(f"{title}: {result.history[0][result.on]:.4g} at first, {result.best_loss:.4g} at best")
+            tell_files(files, out)

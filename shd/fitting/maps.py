@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int
 
-from shd.errors import ScanError, SettingsError
+from shd.errors import ScanError, SettingsError, number_of
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.progress import Progress, Report, counted, silent
 from shd.fodf.field import FodField
@@ -93,8 +93,8 @@ def wanted_maps(fod: FodField, only: Sequence[str] | None = None) -> tuple[str, 
     absent = [name for name in only if name in missing]
     if absent:
         raise ScanError(
-            f"{absent[0]}: the result has {1 + len(fod.isotropic)} tissues ({', '.join(['wm', *fod.isotropic])}); give "
-            "the folder of a fit of several shells, or leave this map out"
+            f"{absent[0]}: the result has {number_of(1 + len(fod.isotropic), 'tissue')} "
+            f"({', '.join(['wm', *fod.isotropic])}); give the folder of a fit of several shells, or leave this map out"
         )
     return tuple(name for name in MAPS if name in only)
 

@@ -5,7 +5,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from shd.errors import OutputError
+from shd.errors import OutputError, number_of
 
 __all__ = ["OutputFolder"]
 
@@ -46,7 +46,8 @@ class OutputFolder:
             held = sorted(path.name for path in self.out.iterdir() if path != inside) if self.out.is_dir() else []
             if held and not force:
                 raise OutputError(
-                    f"{out}: holds {len(held)} files already ({held[0]}, …); give another {option}, or --force"
+                    f"{out}: holds {number_of(len(held), 'file')} already ({held[0]}, …); give another {option}, or "
+                    "--force"
                 )
             self._results_remain = False
             self._made = [folder for folder in self.partial.parents if not folder.exists()]

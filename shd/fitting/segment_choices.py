@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from shd.errors import SettingsError
+from shd.errors import SettingsError, number_of
 from shd.fitting.train_choices import check_names, made, read_configuration
 from shd.io.labels import MOST_LABELS
 from shd.io.subjects import Subject
@@ -29,7 +29,7 @@ def segmentation_choices(
     """
     stored = read_configuration(configuration) if configuration else {}
     if "minutes" in given and "steps" in given:
-        raise SettingsError(f"{given['minutes']} minutes and {given['steps']} steps; give one of them")
+        raise SettingsError(f"{given['minutes']} minutes and {number_of(given['steps'], 'step')}; give one of them")
     if "steps" in given:
         stored.pop("minutes", None)
     network = stored.pop(_NETWORK, {})

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from torch import nn
 
-from shd.errors import ResourceError, SettingsError, ShdWarning, is_out_of_memory
+from shd.errors import ResourceError, SettingsError, ShdWarning, is_out_of_memory, number_of
 from shd.evaluation.segmentation_scores import best_threshold
 from shd.fitting.progress import Progress, Report, silent
 from shd.fitting.resuming import resume, save
@@ -23,10 +23,10 @@ from shd.io.subjects import Subject
 from shd.io.tables import write_csv
 from shd.models.pq.config import SegmentationConfig
 from shd.scans.voxels import Voxels
-from shd.training.segmentation import HELD_OUT, LEARNED, Batch, SegmentationCourse
+from shd.training.segmentation import Batch, SegmentationCourse
 from shd.training.segmentation_patches import LabelledSignal, Patches, label_frequencies, turns_of
 from shd.training.segmentation_settings import SegmentationSettings
-from shd.training.watch import scored
+from shd.training.watch import HELD_OUT, LEARNED, scored
 
 __all__ = ["SegmentationTraining", "train_segmenter"]
 
@@ -143,6 +143,23 @@ def _warn_of_voxels(voxels: Voxels, config: SegmentationConfig) -> None:
         )
 
 
+def _warn_if_nothing_learned(course: SegmentationCourse) -> None:
+    """Warn where the weights kept are those before the first step, or no better than chance."""
+    best, on = course.best_row(), course.on
+    precision, chance = (best.get(scored(name, on)) for name in ("average_precision", "chance"))
+    told = f"{on} loss {best[on]:.4g}"
+    if precision is not None and chance is not None:
+        told = f"average precision {precision:.3g}, by chance {chance:.3g}"
+    if best["step"] == 0 or (precision is not None and chance is not None and precision <= chance):
+        warnings.warn(
+            f"nothing was learned: the best of {number_of(len(course.watch.history), 'validation')} is that of step "
+            f"{best['step']} ({told}); give more --steps or another --learning-rate, and look whether the labels lie "
+            "on the scans",
+            ShdWarning,
+            stacklevel=3,
+        )
+
+
 def _run(
     course: SegmentationCourse, study: LabelledStudy, checkpoint: Path | None, log: Path | None, report: Report
 ) -> None:
@@ -176,6 +193,7 @@ def _run(
         if checkpoint is not None and time.monotonic() - saved >= settings.checkpoint_seconds:
             save(course, checkpoint)
             saved = time.monotonic()
+    _warn_if_nothing_learned(course)
 
 
 def _validation(subjects: Sequence[LabelledSignal], settings: SegmentationSettings, count: int) -> list[Batch]:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from shd.engines import set_engine
-from shd.errors import CheckpointError, ResourceError, SettingsError, is_out_of_memory
+from shd.errors import CheckpointError, ResourceError, SettingsError, is_out_of_memory, number_of
 from shd.fitting.device import check_engine
 from shd.fitting.progress import Progress, Report, silent
 from shd.fitting.resuming import resume, save
@@ -29,6 +29,7 @@ from shd.training.examples import DrawnExamples, Examples, MixedExamples, Simula
 from shd.training.population import PopulationTraining, Prepared, TrainSettings
 from shd.training.real_examples import RealExamples
 from shd.training.stream import stream
+from shd.training.watch import HELD_OUT, LEARNED
 
 __all__ = ["Training", "train"]
 
@@ -40,7 +41,7 @@ class Training:
     """What a training gave.
 
     model: the averaged weights of the best validation. trained: range of what it has seen. history: a row a validation:
-    step, seconds, learning rate, mean terms of training since the last row, and of validation (held_out…). held_out:
+    step, seconds, learning rate, mean terms of training since the last row, and of validation (by `on`). held_out:
     names of the subjects that it has not learned from.
     """
 
@@ -53,6 +54,11 @@ class Training:
     steps: int
     learned: tuple[str, ...]
     held_out: tuple[str, ...]
+
+    @property
+    def on(self) -> str:
+        """How the history names what validations score: `HELD_OUT`, or `LEARNED` where no subject is held out."""
+        return _validated_on(len(self.learned), len(self.held_out))
 
 
 def train(
@@ -85,7 +91,8 @@ def train(
     if start is not None:
         _begin_from(training, start)
     name = fingerprint(settings, plan, subjects, None if start is None else str(start))
-    course = Course(training, plan.validations, plan.patience, name)
+    on = _validated_on(len(subjects), held_out_count(plan.held_out, len(subjects)))
+    course = Course(training, plan.validations, plan.patience, name, on)
     resume(course, checkpoint, processes)
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(TemporaryDirectory(prefix="shd-train-")))
@@ -108,6 +115,11 @@ def train(
     )
 
 
+def _validated_on(subjects: int, held_out: int) -> str:
+    """Return what validations score: scans held out, simulated ones among them, or also boxes of those learned from."""
+    return LEARNED if subjects and not held_out else HELD_OUT
+
+
 def _check(settings: TrainSettings, plan: TrainPlan, subjects: Sequence[Subject], processes: Processes) -> None:
     if not subjects and not plan.simulated:
         raise SettingsError("0 subjects and 0 simulated scans; give --subjects, or --simulated more than 0")
@@ -118,7 +130,8 @@ def _check(settings: TrainSettings, plan: TrainPlan, subjects: Sequence[Subject]
         )
     if subjects and not settings.signal:
         raise SettingsError(
-            f"{len(subjects)} subjects, but weight 0 of the loss that they are for; give --signal more than 0"
+            f"{number_of(len(subjects), 'subject')}, but weight 0 of the loss that they are for; give --signal more "
+            "than 0"
         )
     if not any(settings.truth) and not settings.signal:
         raise SettingsError("all weights of the loss are 0; give --signal more than 0, or weights of truth")
@@ -235,7 +248,7 @@ def _run(
                 validate()
             if processes.first:
                 row = course.history[-1]
-                values: dict[str, int | float] = {name: row[name] for name in ("loss", "held_out") if name in row}
+                values: dict[str, int | float] = {name: row[name] for name in ("loss", course.on) if name in row}
                 report(Progress("training", min(training.progress, 1.0), values))
             # after a validation, which may take long, at once: not only after one step more
             if checkpoint is not None and processes.first and time.monotonic() - saved >= plan.checkpoint_seconds:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from shd.errors import SettingsError
+from shd.errors import SettingsError, number_of
 from shd.io.subjects import Subject
 from shd.training.population import TrainSettings
 
@@ -68,7 +68,7 @@ def choices_of(
     """
     stored = read_configuration(configuration) if configuration else {}
     if "minutes" in given and "steps" in given:
-        raise SettingsError(f"{given['minutes']} minutes and {given['steps']} steps; give one of them")
+        raise SettingsError(f"{given['minutes']} minutes and {number_of(given['steps'], 'step')}; give one of them")
     if "steps" in given:
         stored.pop("minutes", None)
     usual = {"signal": _SIGNAL} if with_subjects else {}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shd.errors import ResponseError, ShdError, ShdWarning
+from shd.errors import ResponseError, ShdError, ShdWarning, number_of
 from shd.io.atomic import write_json
 from shd.io.images import write_image
 from shd.io.responses import write_response
@@ -50,7 +50,9 @@ def group_response(folder: Path) -> dict[str, Path]:
     paths = {tissue: folder / f"response_{tissue}.txt" for tissue in TISSUES}
     found = {tissue: path.absolute() for tissue, path in paths.items() if path.is_file()}
     if "wm" not in found:
-        raise ResponseError(f"{folder}: {len(found)} responses and none of white matter; it needs response_wm.txt")
+        raise ResponseError(
+            f"{folder}: {number_of(len(found), 'response')} and none of white matter; it needs response_wm.txt"
+        )
     return found
 
 
@@ -95,8 +97,8 @@ def _complete(subject: Subject, folder: Path, tissues: tuple[str, ...], ignore_b
     given = json.loads(record.read_text("utf-8"))["tissues"]
     if not set(given) <= set(tissues):
         raise ResponseError(
-            f"{subject.name}: {len(given)} tissues ({', '.join(given)}), but the network has {len(tissues)} "
-            f"({', '.join(tissues)}); give responses of these alone, for example by --group-response"
+            f"{subject.name}: {number_of(len(given), 'tissue')} ({', '.join(given)}), but the network has "
+            f"{len(tissues)} ({', '.join(tissues)}); give responses of these alone, for example by --group-response"
         )
     responses_of = {tissue: folder / f"response_{tissue}.txt" for tissue in given}
     return replace(subject, mask=folder / "mask.nii.gz", responses=responses_of)

@@ -28,6 +28,11 @@ __all__ = [
 PACKAGED = ("base", "small")
 """Networks that come with the package, for any protocol: docs/pretrained.md."""
 
+_WANTED = {
+    "model": f"{', '.join(PACKAGED)}, or the model.safetensors of shd fit or shd train",
+    "segmentation network": "the model.safetensors of shd segment train",
+    "training state": "the checkpoint.safetensors of an interrupted training",
+}
 _WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
@@ -113,8 +118,10 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
             text = (file.metadata() or {}).get("shd", "{}")
             tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); give a file that shd wrote") from error
+        reason = "it is a folder" if Path(path).is_dir() else error
+        raise CheckpointError(f"{path}: cannot be read ({reason}); give {_WANTED[kind]}") from error
     description = json.loads(text)
     if description.get("kind") != kind:
-        raise CheckpointError(f"{path}: holds {description.get('kind', 'no data of shd')}, not a {kind}")
+        held = description.get("kind", "no data of shd")
+        raise CheckpointError(f"{path}: holds {held}, not a {kind}; give {_WANTED[kind]}")
     return tensors, description

@@ -21,6 +21,8 @@ def open_image(path: Path) -> nib.Nifti1Image:
 
     Raises `ScanError` for a file that is missing, of another kind, or whose header is damaged.
     """
+    if path.is_dir():
+        raise ScanError(f"{path}: is a folder; give an image")
     if not path.is_file():
         raise ScanError(f"{path}: no such file; check the path")
     try:

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from shd.errors import GradientError, ScanError, ShdWarning
+from shd.errors import GradientError, ScanError, ShdWarning, number_of
 from shd.io.gradients import qsiprep_evidence, read_fsl, read_mrtrix, read_qsiprep
 from shd.io.images import image_stem
 from shd.io.masks import read_mask
@@ -119,7 +119,8 @@ def _matching(
     """Return the table, whose rows are checked to be as many as volumes; `source` is where it was read."""
     if len(values) != volumes:
         raise ScanError(
-            f"{volumes} volumes ({image.name}) but {len(values)} b-values ({source}); is the b0 listed in both?"
+            f"{number_of(volumes, 'volume')} ({image.name}) but {number_of(len(values), 'b-value')} ({source}); is "
+            "the b0 listed in both?"
         )
     return gradient_table(values, vectors)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
 
-from shd.errors import GradientError, ScanError, ShdWarning
+from shd.errors import GradientError, ScanError, ShdWarning, number_of
 from shd.signal.gradients import MINIMUM_DIRECTIONS, Gradients, axis_count
 from shd.sphere.rotations import grid_rotation
 
@@ -136,7 +136,9 @@ def without_sparse_shells(scan: Scan) -> Scan:
 def _check_shapes(scan: Scan) -> None:
     volumes, values = scan.data.shape[3], len(scan.gradients.bvalues)
     if volumes != values:
-        raise ScanError(f"{scan.name}: {volumes} volumes but {values} b-values; is the b0 listed?")
+        raise ScanError(
+            f"{scan.name}: {number_of(volumes, 'volume')} but {number_of(values, 'b-value')}; is the b0 listed?"
+        )
     if scan.mask.shape != scan.data.shape[:3]:
         raise ScanError(
             f"{scan.name}: the mask is {scan.mask.shape} but the scan {scan.data.shape[:3]}; "

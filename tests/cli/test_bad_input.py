@@ -170,7 +170,7 @@ def test_response_for_other_shells(capsys, tmp_path, files, phantom):
 
 def test_responses_without_white_matter(capsys, tmp_path, files):
     message = refusal(capsys, tmp_path / "out", "fit", *words(files), "--gm", tmp_path / "gm.txt", *QUICK)
-    assert "1 responses given (gm) but none of white matter; add --wm" in message
+    assert "1 response given (gm) but none of white matter; add --wm" in message
 
 
 def test_two_gradient_tables(capsys, tmp_path, files):
@@ -206,11 +206,21 @@ def test_output_not_writable(capsys, tmp_path, files, monkeypatch):
     assert "cannot be written (Permission denied); choose another --out" in message
 
 
+def test_a_full_disk_names_the_file_that_was_to_be(capsys, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    ran = run_program(capsys, "simulate", "crossing", "--shape", 6, 6, 4, "--noise-free", "--out", tmp_path / "out")
+    assert ran.code == 2 and re.search(rf"error: {tmp_path}/out/[\w.]+: cannot be written \(No space left", ran.err)
+    assert ".partial" not in ran.err and not list(tmp_path.iterdir())
+
+
 def test_output_holds_files(capsys, tmp_path, files):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("precious")
     message = refusal(capsys, tmp_path / "out", "fit", *words(files), *QUICK)
-    assert "holds 1 files already (thesis.txt, …); give another --out, or --force" in message
+    assert "holds 1 file already (thesis.txt, …); give another --out, or --force" in message
 
 
 @pytest.mark.parametrize(

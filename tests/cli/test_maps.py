@@ -88,7 +88,7 @@ def test_results_that_cannot_be(capsys, tmp_path):
     before = everything_in(tmp_path)
     for arguments, says in (
         ((negative,), "voxels in the mask hold any tissue"),
-        ((alone, "--only", "fraction_gm"), "fraction_gm: the result has 1 tissues (wm)"),
+        ((alone, "--only", "fraction_gm"), "fraction_gm: the result has 1 tissue (wm)"),
         ((tmp_path / "none",), "no such file"),
     ):
         ran = run_program(capsys, "maps", *arguments, "--dest", tmp_path / "out")

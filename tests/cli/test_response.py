@@ -83,8 +83,8 @@ def bad_inputs(tmp_path, subjects):
     (tmp_path / "empty").mkdir()
     first = subjects[0]
     return {
-        "one file": ([first / "response_wm.txt"], "1 responses: a mean needs at least 2"),
-        "files and folders": ([first, first / "response_wm.txt"], "1 folders and 1 files: give either alone"),
+        "one file": ([first / "response_wm.txt"], "1 response: a mean needs at least 2"),
+        "files and folders": ([first, first / "response_wm.txt"], "1 folder and 1 file: give either alone"),
         "other shells": ([first, other], "b = 0, 1000, 3000, but the first 3, b = 0, 1000, 2000"),
         "other tissues": ([first, few], "few: responses of wm but"),
         "two tissues": ([first / "response_wm.txt", first / "response_gm.txt"], "2 is of gm but the first of wm"),

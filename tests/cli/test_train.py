@@ -253,6 +253,9 @@ def test_measured_scans_alone(capsys, cohort, options, tmp_path):
     ran = run_program(capsys, "train", *options, "--subjects", cohort, *alone, "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
     assert "density" not in rows_of(tmp_path / "out")[-1]
+    assert "loss on other boxes of the subjects learned from: " in ran.out and "held-out" not in ran.out
+    assert "on_learned" in rows_of(tmp_path / "out")[-1] and "held_out" not in rows_of(tmp_path / "out")[-1]
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["on_learned_loss"]["best"] > 0
 
 
 def refusal(capsys, out, *arguments):

@@ -326,7 +326,7 @@ def test_a_group_without_results(place):
     run_participants(dataset, subjects[:1], Choices(model="small"), workers=1)
     with (
         pytest.warns(ShdWarning, match="4 of 5 scans have no results and are left out: sub-02_ses-a"),
-        pytest.raises(ResponseError, match="1 responses: a mean needs at least 2"),
+        pytest.raises(ResponseError, match="1 response: a mean needs at least 2"),
     ):
         average_participants(dataset, subjects)
     assert not (place / "out" / "group").exists()
@@ -338,7 +338,7 @@ def test_scans_with_other_tissues_have_no_mean(place):
     record = json.loads(path.read_text())
     del record["files"]["response gm"], record["files"]["response csf"]
     path.write_text(json.dumps(record))
-    with pytest.raises(ResponseError, match=r"sub-04: responses of 1 tissues \(wm\) but sub-01 has 3"):
+    with pytest.raises(ResponseError, match=r"sub-04: responses of 1 tissue \(wm\) but sub-01 has 3"):
         average_participants(dataset_of(place), read_participants(place / "qsiprep"))
 
 

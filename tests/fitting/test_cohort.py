@@ -138,7 +138,7 @@ def test_what_is_of_other_inputs_is_not_taken_for_done(place, tmp_path, quick, c
     expected = dict.fromkeys(NAMES, FAILED) | ({"one": DONE_BEFORE} if change == "scan" else {})
     outcomes = infer_cohort(subjects, tmp_path, choices, workers=1)
     assert states(outcomes) == expected
-    assert "holds 1 files already" in outcomes[-1].error and "--force" in outcomes[-1].error
+    assert "holds 1 file already" in outcomes[-1].error and "--force" in outcomes[-1].error
     del quick[:]
     forced = infer_cohort(subjects, tmp_path, replace(choices, force=True), workers=1)
     assert states(forced) == dict.fromkeys(NAMES, DONE)

@@ -67,7 +67,7 @@ def test_the_threshold_counts_peaks(fod):
 def test_without_tissues_there_are_no_fractions(fod):
     alone = FodField(fod.wm, {}, fod.affine, fod.mask)
     assert set(MAPS) - set(wanted_maps(alone)) == {"fraction_wm", "fraction_gm", "fraction_csf", "tissue_sum"}
-    with pytest.raises(ScanError, match=r"tissue_sum: the result has 1 tissues \(wm\); give the folder of a fit of"):
+    with pytest.raises(ScanError, match=r"tissue_sum: the result has 1 tissue \(wm\); give the folder of a fit of"):
         wanted_maps(alone, ["gfa", "tissue_sum"])
 
 
