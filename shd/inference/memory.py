@@ -86,13 +86,17 @@ def bytes_per_voxel(config: ModelConfig, engine: str = "compiled") -> int:
     return (1 if engine == "compiled" else 16) * 4 * vertex_count(config.nside, config.hemisphere) * floats
 
 
-def voxels_that_fit(config: ModelConfig, device: torch.device, engine: str = "compiled") -> int:
-    """Return how many voxels a box may have to fit into half of the free memory, and on a CPU into 4 GiB.
+def voxels_that_fit(
+    config: ModelConfig, device: torch.device, engine: str = "compiled", sharers: int = 1
+) -> int:
+    """Return how many voxels a box may have to fit into half of the free memory.
 
-    Rounded down to a power of √2, so that a little more or less free memory gives the same boxes.
+    On a CPU no more than 4 GiB hold with the compiled engine. Rounded down to a power of √2, so that a little more or less free memory gives the same boxes. sharers: how many
+    programs share the memory.
     """
-    room = _SHARE * available_memory(device)
-    voxels = (room if device.type == "cuda" else min(room, _MOST)) / bytes_per_voxel(config, engine)
+    voxels = _SHARE * available_memory(device) / sharers / bytes_per_voxel(config, engine)
+    if device.type == "cpu":
+        voxels = min(voxels, _MOST / bytes_per_voxel(config))
     return int(2 ** (floor(2 * log2(max(voxels, 1))) / 2))
 
 

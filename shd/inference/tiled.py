@@ -78,8 +78,8 @@ def deconvolve(
     amounts = amounts_by_signal(design(responses, scan.gradients, vertices), device) if by_truth else None
     project = torch.from_numpy(_harmonics_of_pixels(vertices, degree, _PIXEL_DEGREES[config.features])).to(device)
     per_unit = forward_model(responses, scan.gradients, vertices).b0.numpy()
-    per_harmonic = per_unit[1:] * np.sqrt(4 * np.pi)
-    field = _empty_field(scan, responses, degree)
+    wm = np.zeros((len(scan.b0), coefficient_count(degree)), dtype=np.float32)
+    isotropic = np.zeros((len(scan.b0), len(responses) - 1), dtype=np.float32)
     engine = choose_engine(model.unet.engine, project[:0], len(distance_classes(config.kernel))).name
     spans, voxels = mask_spans(scan.rows, config.spatial_factor), voxels_that_fit(config, device, engine)
     cores = core or best_cores(spans, halo, config.spatial_factor, voxels)
@@ -98,12 +98,13 @@ def deconvolve(
         inside = rows[window] >= 0
         chosen = np.flatnonzero(_core_of(box, window, inner)[inside])
         kept = rows[window][inside][chosen]
-        place, b0 = tuple(scan.voxels[kept].T), scan.b0[kept]
-        field.wm[place] = (fractions[0][:, chosen].T @ project).cpu().numpy() * (b0 / per_unit[0])[:, None]
-        for volume, part, unit in zip(field.isotropic.values(), fractions[1][chosen].T, per_harmonic, strict=True):
-            volume[place] = part.cpu().numpy() * (b0 / unit)
+        wm[kept] = (fractions[0][:, chosen].T @ project).cpu().numpy()
+        isotropic[kept] = fractions[1][chosen].cpu().numpy()
+        del fractions
         on_tile(len(kept))
-    return field
+    wm *= (scan.b0 / per_unit[0])[:, None]
+    isotropic *= scan.b0[:, None] / (per_unit[1:] * np.sqrt(4 * np.pi))
+    return _on_grid(scan, responses, wm, isotropic)
 
 
 def _harmonics_of_pixels(
@@ -175,8 +176,17 @@ def _fractions(
     return amounts(wm.float(), isotropic.float(), measured, deviation)
 
 
-def _empty_field(scan: NormalisedScan, responses: tuple[Response, ...], degree: int) -> FodField:
-    """Return zeros on the scan's grid, which take no memory where nothing is written."""
+def _on_grid(
+    scan: NormalisedScan,
+    responses: tuple[Response, ...],
+    wm: Float[np.ndarray, "voxel coeff"],
+    isotropic: Float[np.ndarray, "voxel tissue"],
+) -> FodField:
     mask = scan.rows >= 0
-    isotropic = {response.tissue: np.zeros(mask.shape, dtype=np.float32) for response in responses[1:]}
-    return FodField(np.zeros((*mask.shape, coefficient_count(degree)), np.float32), isotropic, scan.affine, mask)
+    field = np.zeros((*mask.shape, wm.shape[1]), dtype=np.float32)
+    field[mask] = wm
+    volumes = {}
+    for index, response in enumerate(responses[1:]):
+        volumes[response.tissue] = np.zeros(mask.shape, dtype=np.float32)
+        volumes[response.tissue][mask] = isotropic[:, index]
+    return FodField(field, volumes, scan.affine, mask)

@@ -34,7 +34,7 @@ def unpacked(path: Path, proxy: ArrayProxy) -> Shaped[np.ndarray, "*grid"] | Non
     """
     plain = plain_numbers(np.empty(0, proxy.dtype), proxy).dtype
     size = plain.itemsize * int(np.prod(proxy.shape))
-    mapped_already = path.suffix != ".gz" and plain == proxy.dtype
+    mapped_already = path.suffix != ".gz" and (plain, proxy.slope, proxy.inter) == (proxy.dtype, 1.0, 0.0)
     if mapped_already or size < _LARGE or shutil.disk_usage(tempfile.gettempdir()).free < _SPARE * size:
         return None
     left = int(np.prod(proxy.shape))
