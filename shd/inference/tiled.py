@@ -61,7 +61,7 @@ def deconvolve(
     """Return the fODFs of every masked voxel, amplitudes per response (scanner axes, MRtrix3 basis).
 
     model: in evaluation mode; its device is used. degree: of the white-matter coefficients. core, halo: voxels a side;
-    memory grows as (core + 2·halo)³; without `core` boxes are such that half of the free memory holds one. estimates,
+    memory grows as (core + 2·halo)³; without `core` boxes are what `voxels_that_fit` allows. estimates,
     noise: the scan's, if `estimate_scan` and `relative_noise` were called before. bfloat16: products of the network in
     half precision, a third quicker for wide networks; fODFs then differ by 0.3 %. on_tile: told how many voxels each
     tile finished. Where a voxel's signal is zero so is its fODF. Raises ResourceError when a box does not fit into
