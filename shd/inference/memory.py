@@ -91,8 +91,8 @@ def voxels_that_fit(
 ) -> int:
     """Return how many voxels a box may have to fit into half of the free memory.
 
-    On a CPU no more than 4 GiB hold with the compiled engine. Rounded down to a power of √2, so that a little more or less free memory gives the same boxes. sharers: how many
-    programs share the memory.
+    On a CPU no more than 4 GiB hold with the compiled engine. Rounded down to a power of √2, so that a little more or
+    less free memory gives the same boxes. sharers: how many programs share the memory.
     """
     voxels = _SHARE * available_memory(device) / sharers / bytes_per_voxel(config, engine)
     if device.type == "cpu":

@@ -8,21 +8,15 @@ import pytest
 from tests.support.engines import require
 
 INFER = """
-import sys
-import threading
 import warnings
 from dataclasses import replace
-from pathlib import Path
 import numpy as np
 import torch
 from shd.fitting.infer import infer
 from shd.inference import memory
 from shd.simulation import crossing_phantom
 from shd.simulation.protocols import RESEARCH
-
-def taken():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+from tests.support.memory import memory_taken
 
 memory.available_memory = lambda device: 1 << 28
 warnings.simplefilter("ignore")
@@ -31,22 +25,10 @@ phantom = crossing_phantom(60.0, shape=(12, 12, 4), protocol=RESEARCH)
 def run(times):
     data = np.tile(phantom.scan.data, (times, 1, 1, 1))
     scan = replace(phantom.scan, data=data, mask=np.ones(data.shape[:3], bool))
-    before, most, done = taken(), [0], threading.Event()
-
-    def watch():
-        while not done.wait(0.002):
-            most.append(taken())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    result = infer(scan, "small", responses=phantom.responses, threads=1)
-    done.set()
-    watcher.join()
-    assert np.isfinite(result.fod.wm).all()
-    return max(most) - before, scan.mask.size
+    return memory_taken(lambda: infer(scan, "small", responses=phantom.responses, threads=1)), scan.mask.size
 
 run(1)
-(small, few), (large, many) = run(2), run(12)
+(small, few), (large, many) = run(4), run(16)
 print(small / 2**20, (large - small) / (many - few))
 """
 
@@ -58,7 +40,7 @@ VOLUMES, UNKNOWNS = 126, 386
 def test_a_voxel_takes_what_the_documentation_says():
     """docs/pretrained.md: 4 bytes a volume and 8 an unknown of the estimates.
 
-    Boxes take half of the 256 MB that are said to be free; all else is the same for six times the voxels.
+    Boxes take half of the 256 MB that are said to be free; all else is the same for four times the voxels.
     """
     require("compiled")
     ran = subprocess.run([sys.executable, "-c", INFER], capture_output=True, text=True, timeout=900)

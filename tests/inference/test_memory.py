@@ -111,39 +111,23 @@ def test_a_box_on_a_processor_takes_four_gigabytes_at_most(monkeypatch):
 
 
 BOX = """
-import threading
-from pathlib import Path
 import torch
 from shd.engines import set_engine
 from shd.inference.memory import bytes_per_voxel
 from shd.io.checkpoints import read_model
-torch.set_num_threads(1)
+from tests.support.memory import memory_taken
 
-def taken():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
-
-def box(side, window):
+def box(side):
     mask = torch.ones(1, side, side, side, 1)
     held = [torch.rand(384, 1, side, side, side, model.config.input_channels)]
     with torch.no_grad():
         return model.consume(held, mask, (slice(2, side - 2),) * 3)
 
+torch.set_num_threads(1)
 model = read_model("base").network
 set_engine(model, "compiled")
-box(4, 4)
-before, most, done = taken(), [0], threading.Event()
-
-def watch():
-    while not done.wait(0.002):
-        most.append(taken())
-
-watcher = threading.Thread(target=watch)
-watcher.start()
-box(16, 16)
-done.set()
-watcher.join()
-print((max(most) - before) / 16**3 / bytes_per_voxel(model.config))
+box(4)
+print(memory_taken(lambda: box(16)) / 16**3 / bytes_per_voxel(model.config))
 """
 
 
