@@ -95,9 +95,8 @@ def deconvolve(
                 f"a box of {' × '.join(map(str, rows.shape))} voxels does not fit into memory; use a smaller core and "
                 f"halo than {cores} and {halo} voxels"
             ) from error
-        inside = rows[window] >= 0
-        chosen = np.flatnonzero(_core_of(box, window, inner)[inside])
-        kept = rows[window][inside][chosen]
+        chosen = np.flatnonzero(_core_of(box, window, inner)[rows[window] >= 0])
+        kept = rows[window][rows[window] >= 0][chosen]
         wm[kept] = (fractions[0][:, chosen].T @ project).cpu().numpy()
         isotropic[kept] = fractions[1][chosen].cpu().numpy()
         del fractions
