@@ -144,7 +144,7 @@ def estimate_multi_tissue(
     grey = tissues.gm[np.argsort(offset, kind="stable")[: _chosen_count("gm", len(tissues.gm))]]
     gm = fit_response("gm", signal[rows[grey]], gradients)
     white, count = tissues.wm, _chosen_count("wm", len(tissues.wm))
-    mean_signal = float(np.median(_by_blocks(signal, rows[white], partial(np.mean, axis=1))))
+    mean_signal = float(np.median(_by_blocks(signal, rows[white], lambda some: some.mean(axis=1))))
     for degree, kept in ((2, 2 * count), (6, count)):
         likeness = partial(fibre_likeness, gradients=gradients, csf=csf, mean_signal=mean_signal, degree=degree)
         found = _by_blocks(signal, rows[white], likeness)
