@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from benchmarks.deconvolvers.trunks.cnn import CNN
 from benchmarks.deconvolvers.trunks.position_orientation import PositionOrientation
@@ -14,6 +15,7 @@ from shd.fitting.fit import Fit, fit
 from shd.fodf.field import FodField
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
+from shd.models.unet import Window
 from shd.scans.scan import Scan
 from shd.signal.response import Response
 from shd.training.losses.objective import LossWeights
@@ -72,6 +74,11 @@ class RivalDeconvolver(Deconvolver):
     def __init__(self, config: ModelConfig, trunk: nn.Module) -> None:
         super().__init__(config)
         self.unet = trunk  # type: ignore[assignment]
+
+    def trunk(self, given: list[Tensor], mask: Float[Tensor, "batch x y z 1"], window: Window | None) -> Tensor:
+        """Return what the other network makes of the field."""
+        found: Tensor = self.unet(given.pop(), mask, window)
+        return found
 
 
 def maker(network: Network, scan: Scan) -> Callable[[ModelConfig], Deconvolver]:

@@ -184,6 +184,7 @@ def _tile(shape: tuple[int, ...], choices: Choices) -> int | None:
     device = torch.device(usable_device(choices.device))
     config = read_model(choices.model).network.config
     empty, radii = torch.empty(0, dtype=torch.float32, device=device), len(distance_classes(config.kernel))
-    voxels = voxels_that_fit(config, device, choose_engine(choices.engine, empty, radii).name) // choices.sharers
+    engine = choose_engine(choices.engine, empty, radii).name
+    voxels = voxels_that_fit(config, device, engine, choices.sharers)
     core = round(voxels ** (1 / 3)) - 2 * HALO
     return None if prod(shape) <= voxels else max(4, core // 4 * 2)

@@ -20,7 +20,7 @@ from shd.fitting.progress import Progress, Report, counted, silent
 from shd.fitting.range_warning import warn_outside
 from shd.fitting.resuming import resume
 from shd.fodf.field import FodField
-from shd.fodf.peaks import Peaks, find_peaks
+from shd.fodf.peaks import Peaks, peaks_on_grid
 from shd.inference.tiled import deconvolve
 from shd.io.checkpoints import read_model, write_state
 from shd.models.config import ModelConfig
@@ -203,7 +203,7 @@ def finish(
         raise ResourceError(f"{error}: {way_out}") from error
     clock.lap("inference")
     report(Progress("peaks", 0.0))
-    peaks = find_peaks(fod.wm[fod.mask], threads=threads).on_grid(fod.mask)
+    peaks = peaks_on_grid(fod.wm, fod.mask, threads=threads)
     clock.lap("peaks")
     report(Progress("residual", 0.0))
     residual = residual_map(scan, fod, responses, noise)

@@ -44,8 +44,8 @@ def infer(
     responses: white matter first, then isotropic tissues. If None, those that the network was fitted with, so that
     amplitudes compare between scans of one scanner and protocol; a network of any protocol has none for other shells
     (beyond 80 s/mm²), and then they are estimated from the scan. degree: of the fODFs, 12 if None. tile: half the side
-    of the boxes computed at once; by default what half of the free memory holds. engine: one of `shd.engines.ENGINES`.
-    bfloat16: as in `deconvolve`. report: told the progress.
+    of the boxes computed at once; by default what half of the free memory holds, or 4 GiB. engine: one of
+    `shd.engines.ENGINES`. bfloat16: as in `deconvolve`. report: told the progress.
 
     Raises ResponseError for shells or tissues that the network does not take, and where responses cannot be estimated;
     CheckpointError for a file that holds no model; ResourceError where memory or the device asked for is missing. Warns

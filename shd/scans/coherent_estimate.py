@@ -94,7 +94,7 @@ def estimate_scan(
 ) -> Float16[np.ndarray, "voxel scale unknown"]:
     """Return the estimates of every voxel of a scan, alone and coherent, in half precision.
 
-    Fractions of the b=0 signal: white matter a vertex (its mean its part), then each other tissue. Beside the result 8
+    Fractions of the b=0 signal: white matter a vertex (its mean its part), then each other tissue. Beside the result 4
     bytes an unknown are held for each voxel. noise: `relative_noise(scan)` if it is known. block: voxels that are
     computed at a time; by default 2048, which the processor's cache likes, 65536 on a GPU. on_block: told how many
     voxels each piece of work was worth, all together as many as there are.
@@ -112,9 +112,8 @@ def estimate_scan(
         torch.from_numpy(out[rows, 0]).copy_(work.alone.fractions(state[rows]))
         on_block(share * len(out[rows]))
     for _ in range(coherence.rounds):
-        around = work.neighbours(state)
-        for rows in blocks:
-            work.agree(state[rows], around[rows], rows)
+        for rows, around in work.neighbours.before(state, blocks):
+            work.agree(state[rows], around, rows)
             on_block(share * len(out[rows]))
     for rows in blocks:
         torch.from_numpy(out[rows, 1]).copy_(work.alone.fractions(state[rows]))

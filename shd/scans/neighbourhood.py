@@ -1,5 +1,7 @@
 """What the six voxels beside a voxel hold."""
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,15 +28,35 @@ class Neighbourhood:
 
     rows: Int[Tensor, "voxel face"]
 
-    def __call__(self, field: Float[Tensor, "voxel value"]) -> Float[Tensor, "voxel value"]:
-        """Return the mean of the neighbours' non-negative parts."""
-        out = torch.empty_like(field)
+    def __call__(
+        self, field: Float[Tensor, "voxel value"], chosen: slice = slice(None)
+    ) -> Float[Tensor, "chosen value"]:
+        """Return the mean of the neighbours' non-negative parts, of the chosen voxels."""
+        wanted = self.rows[chosen]
+        out = field.new_empty((len(wanted), field.shape[1]))
         block = max(1, (1 << 22) // max(1, field.shape[1]))  # a few megabytes at a time stay in the cache
-        for start in range(0, len(field), block):
-            part, rows = out[start : start + block].zero_(), self.rows[start : start + block]
+        for start in range(0, len(out), block):
+            part, rows = out[start : start + block].zero_(), wanted[start : start + block]
             for face in rows.T:
                 part += field.index_select(0, face).clamp_(min=0)
         return out.mul_(1 / len(_FACES))
+
+    def before(
+        self, field: Float[Tensor, "voxel value"], blocks: list[slice]
+    ) -> Iterator[tuple[slice, Float[Tensor, "some value"]]]:
+        """Yield each block and its mean as the field is now; a block that was yielded may then be written over.
+
+        blocks: all rows, in turn. A mean is made when one of its neighbours is about to be yielded, so that at a time
+        those of a few planes are held, not those of the volume.
+        """
+        lowest = [int(self.rows[block].min()) for block in blocks]
+        for place in range(len(lowest) - 1, 0, -1):
+            lowest[place - 1] = min(lowest[place - 1], lowest[place])
+        held: deque[Tensor] = deque()
+        for place, block in enumerate(blocks):
+            while (ahead := place + len(held)) < len(blocks) and lowest[ahead] < block.stop:
+                held.append(self(field, blocks[ahead]))
+            yield block, held.popleft()
 
 
 def neighbourhood(scan: NormalisedScan, device: torch.device | str = "cpu") -> Neighbourhood:

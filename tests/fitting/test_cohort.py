@@ -296,12 +296,12 @@ def test_workers_share_the_memory(place, monkeypatch):
     sharing = replace(choices_of(place), tile=None, sharers=4)
     assert cohort_subject._tile(SHAPE, sharing) is None  # fits whole
     large = (100, 100, 100)
-    monkeypatch.setattr(cohort_subject, "voxels_that_fit", lambda config, device, engine: 4 * 28**3)
+    monkeypatch.setattr(cohort_subject, "voxels_that_fit", lambda config, device, engine, sharers: 4 * 28**3 // sharers)
     assert cohort_subject._tile(large, sharing) == 8  # (2·8 + 2·6)³ = 28³
     assert cohort_subject._tile((28, 28, 28), sharing) is None
     assert cohort_subject._tile(large, replace(sharing, sharers=1)) is None
     assert cohort_subject._tile(large, replace(sharing, tile=6)) == 6
-    monkeypatch.setattr(cohort_subject, "voxels_that_fit", lambda config, device, engine: 1)
+    monkeypatch.setattr(cohort_subject, "voxels_that_fit", lambda config, device, engine, sharers: 1)
     assert cohort_subject._tile(large, sharing) == 4
 
 

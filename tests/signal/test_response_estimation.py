@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 
 from shd.errors import ResponseError, ShdWarning
-from shd.signal.response_estimation import b0_coefficient, estimate_responses
+from shd.signal.response_estimation import b0_coefficient, estimate_responses, multi_tissue, tensor
 from shd.signal.response_estimation.bimodal import upper_group
 from shd.signal.response_estimation.deconvolution import nonnegative_fit
 from shd.signal.response_estimation.estimate import eroded
@@ -43,6 +43,17 @@ def test_three_tissues_are_recovered_to_a_few_percent():
     np.testing.assert_allclose(responses[1].coefficients, truth[1].coefficients, rtol=0.03)
     # b=2500 has only the Rician floor left of free water, which is part of the measured response.
     np.testing.assert_allclose(responses[2].coefficients[:2], truth[2].coefficients[:2], rtol=0.05)
+
+
+def test_voxels_are_taken_some_at_a_time_and_it_does_not_show(monkeypatch):
+    block = tissue_block(SEVERAL, snr=60)
+    expected, voxels = estimate_responses(*block)
+    monkeypatch.setattr(multi_tissue, "_BLOCK", 70)
+    monkeypatch.setattr(tensor, "_BLOCK", 50)
+    found, again = estimate_responses(*block)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.coefficients, theirs.coefficients, rtol=1e-12)
+    assert all((again[tissue] == voxels[tissue]).all() for tissue in voxels)
 
 
 def test_white_matter_is_recovered_from_one_shell():
