@@ -42,17 +42,16 @@ def fit(
     from shd.fitting.device import usable_device
     from shd.fitting.fit import fit as fit_scan
     from shd.fitting.outputs import write_fit
+    from shd.fitting.said_warnings import said_warnings
     from shd.io.responses import read_given_responses
     from shd.io.scans import read_scan
 
-    check_choices(minutes, steps, degree, tile, engine)
-    if width is not None and start not in (None, "none"):
-        raise typer.BadParameter(f"--width {width} and --start {start}: a trained network has one; give either")
+    check_choices(minutes, steps, degree, tile, engine, width, start)
     device = usable_device(device)
     others: dict[str, Any] = {"start": start, "tile": tile, "seed": seed, "engine": engine}
     others |= {"threads": threads} if threads else {}
     inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, wm=wm, gm=gm, csf=csf)
-    with output_folder(out, force) as folder:
+    with output_folder(out, force) as folder, said_warnings() as said:
         scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
         responses = read_given_responses({"wm": wm, "gm": gm, "csf": csf}, scan)
         voxels = int(scan.mask.sum())
@@ -62,12 +61,18 @@ def fit(
             tell(f"going on with the interrupted fit in {folder.partial}")
         with shown_progress() as report:
             result = fit_scan(scan, responses, settings, degree=degree, checkpoint=folder.checkpoint, report=report)
-            files = write_fit(folder, scan, result, inputs, report)
+            files = write_fit(folder, scan, result, inputs, report, said)
     announce(result, files, out)
 
 
 def check_choices(
-    minutes: float | None, steps: int | None, degree: int | None, tile: int | None, engine: str = "auto"
+    minutes: float | None,
+    steps: int | None,
+    degree: int | None,
+    tile: int | None,
+    engine: str = "auto",
+    width: int | None = None,
+    start: str | None = None,
 ) -> None:
     """Raise a usage error for options that exclude each other or cannot be."""
     if minutes is not None and steps is not None:
@@ -80,3 +85,5 @@ def check_choices(
         raise typer.BadParameter(f"--tile {tile}: give an even number from 2")
     if engine not in ENGINE_NAMES:
         raise typer.BadParameter(f"--engine {engine}: give one of {', '.join(ENGINE_NAMES)}")
+    if width is not None and start not in (None, "none"):
+        raise typer.BadParameter(f"--width {width} and --start {start}: a trained network has one; give either")

@@ -26,6 +26,7 @@ from shd.cli.maps import maps
 from shd.cli.messages import complain
 from shd.cli.normalise import normalise
 from shd.cli.peaks import peaks
+from shd.cli.report import report
 from shd.cli.response import response
 from shd.cli.segment import segment
 from shd.cli.simulate import simulate
@@ -58,7 +59,7 @@ _FIT, _USE, _GROUP, _SCORE, _LABEL = (
 )  # fmt: skip
 _PANELS = (
     (_FIT, (fit, infer, train, demo)),
-    (_USE, (peaks, track, export, convert, maps)),
+    (_USE, (report, maps, peaks, track, export, convert)),
     (_GROUP, (normalise,)),
     (_SCORE, (simulate, evaluate)),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from shd.cli.messages import complain, tell, tell_command
 from shd.errors import CheckpointError
+from shd.report.next_steps import next_steps
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.fitting.fit import Fit
@@ -54,7 +55,5 @@ def announce(result: "Fit", files: Sequence[Path], out: Path) -> None:
     tell(f"gradients: {result.coherence.message}")
     tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
     tell(f"look at {out / 'fit.png'}; next, for example")
-    fod, mask = quote(str(out / "wm_fod.nii.gz")), quote(str(out / "mask.nii.gz"))
-    tell_command(f"mrview {fod} -odf.load_sh {fod}")
-    tell_command(f"tckgen {fod} tracks.tck -seed_image {mask} -select 10000")
-    tell_command(f"shd track {quote(str(out))} --out tracks.trx")
+    for command in (f"shd report {quote(str(out))}", *next_steps(out)):
+        tell_command(command)

@@ -19,6 +19,7 @@ from shd.fitting.infer import infer
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.outputs import write_fit
 from shd.fitting.progress import Report, silent
+from shd.fitting.said_warnings import said_warnings
 from shd.graphs.spatial import distance_classes
 from shd.inference.memory import voxels_that_fit
 from shd.inference.tiled import HALO
@@ -147,14 +148,16 @@ def write_subject(
     extra: what run.json says of inputs besides the files and the model. Raises what reading, `infer` and `write_fit`
     raise.
     """
-    scan, responses = subject.read(choices.ignore_bad_voxels)
-    result = infer(
-        scan, choices.model, responses, degree=choices.degree, tile=_tile(scan.shape, choices), device=choices.device,
-        threads=choices.threads, engine=choices.engine, bfloat16=choices.bfloat16, report=report,
-    )  # fmt: skip
+    with said_warnings() as said:
+        scan, responses = subject.read(choices.ignore_bad_voxels)
+        result = infer(
+            scan, choices.model, responses, degree=choices.degree, tile=_tile(scan.shape, choices),
+            device=choices.device, threads=choices.threads, engine=choices.engine, bfloat16=choices.bfloat16,
+            report=report,
+        )  # fmt: skip
     files = {name: str(path.absolute()) for name, path in subject.files().items()}
     inputs = {**files, "model": absolute_model(choices.model), **extra}
-    return result, write_fit(folder, scan, result, inputs, report)
+    return result, write_fit(folder, scan, result, inputs, report, said)
 
 
 def is_finished(record: Path, wanted: Mapping[str, Any]) -> bool:

@@ -71,10 +71,10 @@ def infer(
     estimates = estimate_scan(normalised, responses, vertices, device, noise=noise, on_block=advance)
     clock.lap("first estimate")
     core = 2 * tile if tile else None
-    fod, peaks = finish(
-        network, normalised, responses, degree, report, clock, estimates, noise, core, bfloat16, threads
+    fod, peaks, residual = finish(
+        network, normalised, responses, degree, report, clock, noise, estimates, core, bfloat16, threads
     )
-    return Fit(fod, peaks, responses, network, None, coherence, [], clock.laps, stored.trained)
+    return Fit(fod, peaks, responses, network, None, coherence, [], clock.laps, stored.trained, residual, noise)
 
 
 def _responses(

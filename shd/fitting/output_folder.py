@@ -9,7 +9,7 @@ from shd.errors import OutputError
 
 __all__ = ["OutputFolder"]
 
-_IMAGES = ("wm_fod", "gm", "csf", "peaks", "mask", "intensity_field")
+_IMAGES = ("wm_fod", "gm", "csf", "peaks", "mask", "b0", "residual", "intensity_field")
 _RECORD = "run.json"
 _RESULTS = (
     *(name + ending for name in _IMAGES for ending in (".nii.gz", ".json")),

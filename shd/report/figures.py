@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from shd.fodf.field import FodField
 from shd.report.curves import HistoryRow, draw_curves
-from shd.report.glyphs import glyph_layer
+from shd.report.fod_drawing import BACKGROUND_WHITE, draw_fods, fibre_content, grey_window
 from shd.report.plane_drawing import draw_anatomy, write_colour_key, write_letters_beside
 from shd.report.planes import Plane, anatomical_planes
 
@@ -22,7 +22,6 @@ INCHES = 13.0
 DOTS_PER_INCH = 130
 PANEL_PIXELS = 780
 _MARGINS = {"left": 0.045, "right": 0.965, "bottom": 0.055, "top": 0.88, "wspace": 0.16, "hspace": 0.2}
-BACKGROUND_WHITE = 0.75  # the brightest grey of the anatomy, so that glyphs stand out
 
 
 def fit_figure(
@@ -42,40 +41,19 @@ def fit_figure(
     figure = Figure(figsize=(INCHES, INCHES * 0.96), dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)  # no display, no global state
     panels = figure.subplots(2, 2, gridspec_kw=_MARGINS).ravel()
-    window = _grey_window(background, fod)
-    for panel, plane in zip(panels, anatomical_planes(fod.affine, _fibre_content(fod)), strict=False):
+    window = grey_window(background, fod)
+    for panel, plane in zip(panels, anatomical_planes(fod.affine, fibre_content(fod)), strict=False):
         _draw_plane(panel, plane, background, window, fod)
     draw_curves(panels[3], history)
     _write_heading(figure, title, fod)
     figure.savefig(path, format="png")
 
 
-def _fibre_content(fod: FodField) -> Float[np.ndarray, "x y z"]:
-    """Return the norm of the directional coefficients: what white matter has and a sphere has not."""
-    content = np.zeros(fod.mask.shape)
-    content[fod.mask] = np.linalg.norm(np.nan_to_num(fod.wm[fod.mask, 1:]), axis=-1)
-    return content if content.any() else fod.mask.astype(np.float64)
-
-
-def _grey_window(background: Float[np.ndarray, "x y z"], fod: FodField) -> tuple[float, float]:
-    """Return the intensities drawn black and white."""
-    inside = background[fod.mask & np.isfinite(background)]
-    if inside.size == 0:
-        return 0.0, 1.0
-    low, high = np.percentile(inside, [1, 99])
-    return float(min(0.0, low)), float(high) if high > low else float(low) + 1.0
-
-
 def _draw_plane(
     axes: Axes, plane: Plane, background: Float[np.ndarray, "x y z"], window: tuple[float, float], fod: FodField
 ) -> None:
     """Draw anatomy, glyphs, edge letters and, where the window is not the whole slice, where it lies."""
-    left, right, bottom, top = extent = plane.extent()
-    axes.set_facecolor("black")
-    draw_anatomy(axes, plane, background, window, BACKGROUND_WHITE)
-    layer = glyph_layer(fod, plane, PANEL_PIXELS / max(right - left, top - bottom))
-    axes.imshow(np.clip(layer, 0.0, 1.0), extent=extent, origin="lower", interpolation="antialiased")
-    axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
+    draw_fods(axes, plane, background, window, fod, PANEL_PIXELS)
     axes.set_title(_describe(plane), fontsize=11, loc="left", pad=8)
     write_letters_beside(axes, plane)
     if plane.across != plane.whole.across or plane.along != plane.whole.along:

@@ -1,4 +1,4 @@
-"""What pictures of anatomical planes share: a slice in grey, the letters of the sides, the key of the colours."""
+"""What pictures of anatomical planes share: slices in grey, colours of tissues and directions, letters of the sides."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 
 from shd.report.planes import Plane
 
-__all__ = ["draw_anatomy", "write_colour_key", "write_letters", "write_letters_beside"]
+__all__ = ["draw_anatomy", "mixed_tissues", "write_colour_key", "write_letters", "write_letters_beside"]
+
+_TISSUES = np.array([[0.95, 0.95, 0.92], [0.50, 0.47, 0.47], [0.13, 0.30, 0.62]])  # white matter, grey matter, CSF
 
 
 def draw_anatomy(
@@ -30,6 +32,11 @@ def draw_anatomy(
         vmax=low + (high - low) / brightest,
         interpolation="nearest",
     )
+
+
+def mixed_tissues(shares: Float[np.ndarray, "x y z 3"]) -> Float[np.ndarray, "x y z 3"]:
+    """Return colours, mixed by the shares of white matter (white), grey matter (grey) and CSF (blue)."""
+    return np.clip(shares @ _TISSUES, 0.0, 1.0)
 
 
 def write_letters(axes: Axes, plane: Plane, margin: float = 0.04, **style: Any) -> None:
