@@ -9,7 +9,16 @@ from shd.errors import SimulationError
 from shd.signal.compartments import ball, stick, zeppelin, zonal_coefficients
 from shd.signal.response import Response
 
-__all__ = ["B0_INTENSITY", "CSF", "GREY_MATTER", "WHITE_MATTER", "Fibre", "FreeWater", "fibre_response", "tissue_responses"]
+__all__ = [
+    "B0_INTENSITY",
+    "CSF",
+    "GREY_MATTER",
+    "WHITE_MATTER",
+    "Fibre",
+    "FreeWater",
+    "fibre_response",
+    "tissue_responses",
+]
 
 # Intensity of every tissue at b=0, in scan units: relaxation and proton density are left out of the simulation.
 B0_INTENSITY = 1000.0
