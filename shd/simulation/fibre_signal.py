@@ -27,7 +27,7 @@ def sufficient_degree(fibres: tuple[Fibre, ...], bvalue: float) -> int:
     zonal = np.sqrt((2 * degrees + 1) / (4 * np.pi)) * eval_legendre(degrees, cosines[:, None])
     needed = FOD_DEGREE
     for fibre in fibres:
-        terms = zonal * _zonal(fibre, bvalue, _HIGHEST_DEGREE)
+        terms = zonal * fibre_response(fibre, bvalue, _HIGHEST_DEGREE)
         exact = fibre.signal(np.full_like(cosines, bvalue), cosines)
         errors = np.abs(np.cumsum(terms, axis=1) - exact[:, None]).max(axis=0)
         enough = np.flatnonzero(errors <= ACCURACY * B0_INTENSITY)
