@@ -32,7 +32,7 @@ def fit(
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
     engine: str = typer.Option("auto", help="auto, compiled, torch or reference: equal results, unequal speed."),
-    seed: int = typer.Option(0, help="Seed of everything random."),
+    seed: int = typer.Option(0, min=0, help="Seed of everything random."),
     ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
     force: bool = typer.Option(False, "--force", help="Replace results; forget an interrupted fit."),
 ) -> None:

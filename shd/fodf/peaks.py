@@ -112,8 +112,8 @@ def find_peaks(
     >>> import numpy as np
     >>> from shd.sphere.harmonics import even_harmonics
     >>> fibre = np.array([[0.6, 0.0, 0.8]])
-    >>> find_peaks(even_harmonics(fibre, degree=8), count=1).directions.round(3)[0].tolist()
-    [[0.6000000238418579, 0.0, 0.800000011920929]]
+    >>> np.abs(find_peaks(even_harmonics(fibre, degree=8), count=1).directions[0]).astype(float).round(3).tolist()
+    [[0.6, 0.0, 0.8]]
     """
     degree = degree_of_count(coefficients.shape[-1])
     if count < 1 or not 0.0 <= relative_threshold <= 1.0 or not 0.0 <= separation_degrees <= 90.0:
