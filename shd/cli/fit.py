@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from shd.cli.messages import tell
-from shd.cli.results import announce, output_folder, paths_of
+from shd.cli.results import announce, output_folder
 
 __all__ = ["fit"]
 
@@ -42,8 +42,8 @@ def fit(
     from shd.fitting.device import usable_device
     from shd.fitting.fit import fit as fit_scan
     from shd.fitting.outputs import write_fit
-    from shd.io.responses import read_given_responses
-    from shd.io.scans import read_scan
+    from shd.io.subject_inputs import inputs_of, used_files
+    from shd.io.subjects import Subject
 
     check_choices(minutes, steps, degree, tile, engine)
     if width is not None and start not in (None, "none"):
@@ -51,10 +51,11 @@ def fit(
     device = usable_device(device)
     others: dict[str, Any] = {"start": start, "tile": tile, "seed": seed, "engine": engine}
     others |= {"threads": threads} if threads else {}
-    inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, wm=wm, gm=gm, csf=csf)
-    with output_folder(out, force) as folder:
-        scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
-        responses = read_given_responses({"wm": wm, "gm": gm, "csf": csf}, scan)
+    responses_given = {tissue: path for tissue, path in (("wm", wm), ("gm", gm), ("csf", csf)) if path}
+    subject = Subject(out.name, dwi, bval, bvec, grad, mask, responses_given)
+    with output_folder(out, force, inputs=[*used_files(subject)[0].values(), start]) as folder:
+        inputs = {**inputs_of(subject), "choices": {"ignore_bad_voxels": ignore_bad_voxels}}
+        scan, responses = subject.read(ignore_bad_voxels)
         voxels = int(scan.mask.sum())
         settings = default_settings(voxels, minutes=minutes, steps=steps, width=width, device=device, **others)
         tell(describe(settings, voxels))

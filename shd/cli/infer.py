@@ -65,11 +65,11 @@ def _check_absent(use: str, **options: object) -> None:
 
 def _infer_one(subject: "Subject", out: Path, choices: "Choices") -> None:
     from shd.cli.progress_bar import shown_progress
-    from shd.fitting.cohort_subject import wanted_inputs, write_subject
+    from shd.fitting.cohort_subject import files_read, write_subject
     from shd.fitting.device import usable_device
 
     usable_device(choices.device)
-    wanted = wanted_inputs(choices)
-    with output_folder(out, choices.force) as folder, shown_progress() as report:
-        result, files = write_subject(subject, folder, choices, wanted, report)
+    inputs = files_read(subject, choices)
+    with output_folder(out, choices.force, inputs=inputs) as folder, shown_progress() as report:
+        result, files = write_subject(subject, folder, choices, report=report)
     announce(result, files, out)

@@ -129,7 +129,8 @@ class BidsDataset:
 
 def _infer(subject: Subject, work: Path, choices: Choices, wanted: Mapping[str, Any]) -> None:
     """Write the fit into the work folder, which holds nothing of the user's."""
-    folder = OutputFolder(work, force=True)
+    shutil.rmtree(work, ignore_errors=True)
+    folder = OutputFolder(work)
     try:
         write_subject(subject, folder, choices, wanted)
     except BaseException:
@@ -142,7 +143,8 @@ def _normalised(fit: Path, threads: int | None) -> Path:
 
     White matter alone says how bright a scan is, but not where within it, so one factor is then all.
     """
-    stored, folder = read_fit_folder(fit), OutputFolder(fit / NORMALISED, force=True)
+    shutil.rmtree(fit / NORMALISED, ignore_errors=True)
+    stored, folder = read_fit_folder(fit), OutputFolder(fit / NORMALISED)
     order = HIGHEST_ORDER if stored.fod.isotropic else 0
     write_normalised(folder, stored, normalise_fit(stored, order=order, threads=threads))
     shutil.copyfile(fit / "fit.png", folder.out / "fit.png")

@@ -24,12 +24,12 @@ from shd.graphs.spatial import distance_classes
 from shd.inference.memory import voxels_that_fit
 from shd.inference.tiled import HALO
 from shd.io.checkpoints import PACKAGED, read_model
-from shd.io.subject_inputs import changed_inputs, inputs_of
+from shd.io.subject_inputs import changed_inputs, inputs_of, used_files
 from shd.io.subjects import Subject
 
 __all__ = [
-    "DONE", "DONE_BEFORE", "FAILED", "Choices", "Destination", "Folders", "Outcome", "absolute_model", "infer_subject",
-    "wanted_inputs", "write_subject",
+    "DONE", "DONE_BEFORE", "FAILED", "Choices", "Destination", "Folders", "Outcome", "absolute_model", "files_read",
+    "infer_subject", "wanted_inputs", "write_subject",
 ]  # fmt: skip
 
 DONE, DONE_BEFORE, FAILED = "done", "done before", "failed"
@@ -119,7 +119,7 @@ class Folders:
 
     def write(self, subject: Subject, choices: Choices, wanted: Mapping[str, Any]) -> None:
         """Infer a subject and publish its folder; leave nothing on an error."""
-        folder = OutputFolder(self.out / subject.name, choices.force)
+        folder = OutputFolder(self.out / subject.name, choices.force, inputs=files_read(subject, choices))
         try:
             write_subject(subject, folder, choices, wanted)
         except BaseException:
@@ -155,12 +155,16 @@ def infer_subject(subject: Subject, destination: Destination, choices: Choices, 
 
 
 def write_subject(
-    subject: Subject, folder: OutputFolder, choices: Choices, extra: Mapping[str, Any], report: Report = silent
+    subject: Subject,
+    folder: OutputFolder,
+    choices: Choices,
+    extra: Mapping[str, Any] | None = None,
+    report: Report = silent,
 ) -> tuple[Fit, list[Path]]:
     """Read a subject, infer, and publish the folder; return the result and its files.
 
-    extra: what run.json says of inputs besides the files, the model's path and the choices. Raises what reading,
-    `infer` and `write_fit` raise.
+    extra: what run.json says of inputs besides the files, the model's path and the choices; `wanted_inputs` if None.
+    Raises what reading, `infer` and `write_fit` raise.
     """
     files = inputs_of(subject)  # as they were before they are read
     scan, responses = subject.read(choices.ignore_bad_voxels)
@@ -171,8 +175,14 @@ def write_subject(
     )  # fmt: skip
     made = {"tile": tile, "device": usable_device(choices.device), "threads": torch.get_num_threads()}
     told = {**_telling(choices), "engine": choices.engine, **made}
-    inputs = {**files, "model": absolute_model(choices.model), **extra, "choices": told}
+    more = wanted_inputs(choices) if extra is None else extra
+    inputs = {**files, "model": absolute_model(choices.model), **more, "choices": told}
     return result, write_fit(folder, scan, result, inputs, report)
+
+
+def files_read(subject: Subject, choices: Choices) -> list[Path]:
+    """Return the files that a result is made of."""
+    return [*used_files(subject)[0].values(), *([] if choices.model in PACKAGED else [Path(choices.model)])]
 
 
 def wanted_inputs(choices: Choices) -> dict[str, Any]:

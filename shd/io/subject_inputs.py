@@ -17,26 +17,27 @@ _CHUNK = 1 << 20
 _LONG = 40  # letters of values that no message shows: fingerprints and patterns
 
 
-def used_files(subject: Subject) -> tuple[dict[str, Path], str]:
+def used_files(subject: Subject, labelled: bool = False) -> tuple[dict[str, Path], str]:
     """Return the files that `Subject.read` reads, by what they are, and in which convention the directions are.
 
-    What is given and not read is left out: a pair that gives way to QSIPrep's `.b`, and labels. Paths are absolute.
-    Conventions are those of `GradientSource`. Raises what `gradient_source` raises.
+    What is given and not read is left out, as a pair that gives way to QSIPrep's `.b`. labelled: the image of labels is
+    read besides. Paths are absolute. Conventions are those of `GradientSource`. Raises what `gradient_source` raises.
     """
     source = gradient_source(subject.dwi, subject.bval, subject.bvec, subject.grad)
     mask = {} if subject.mask is None else {"mask": subject.mask}
-    files = {"dwi": subject.dwi, **source.files, **mask, **subject.responses}
+    label = {"label": subject.label} if labelled and subject.label is not None else {}
+    files = {"dwi": subject.dwi, **source.files, **mask, **subject.responses, **label}
     return {name: path.absolute() for name, path in files.items()}, source.convention
 
 
-def inputs_of(subject: Subject) -> dict[str, Any]:
+def inputs_of(subject: Subject, labelled: bool = False) -> dict[str, Any]:
     """Return, as plain JSON for a record, what `changed_inputs` compares a subject with later.
 
     The path of each file by what it is (dwi, bval, …); `gradients`, the convention; and `states` of the files: size in
-    bytes, time of the last change (ns) and SHA-256. Reads every file once. Raises ScanError for one that cannot be
-    read, and what `used_files` raises.
+    bytes, time of the last change (ns) and SHA-256. Reads every file once. labelled: as in `used_files`. Raises
+    ScanError for one that cannot be read, and what `used_files` raises.
     """
-    files, convention = used_files(subject)
+    files, convention = used_files(subject, labelled)
     states = {name: _state(path) for name, path in files.items()}
     return {**{name: str(path) for name, path in files.items()}, _CONVENTION: convention, _STATES: states}
 
@@ -106,6 +107,8 @@ def _state(path: Path) -> dict[str, Any]:
     try:
         held = path.stat()
         return {"bytes": held.st_size, "modified": held.st_mtime_ns, "sha256": _digest(path)}
+    except FileNotFoundError:
+        raise ScanError(f"{path}: no such file; check the path") from None
     except OSError as error:
         raise ScanError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 

@@ -137,7 +137,7 @@ def corrected(change, subjects, place, choices):
     for subject in subjects:
         if change == "mask":
             image, mask = read_image(subject.mask)
-            write_image(subject.mask, [np.roll(mask, 1, axis=0)], SHAPE, image.affine, None)
+            write_image(subject.mask, [mask * (np.indices(SHAPE)[0] > 0)], SHAPE, image.affine, None)
         elif change == "bvec":  # beside the scan, in no list
             bvec = subject.dwi.with_name("dwi.bvec")
             x, *others = bvec.read_text().splitlines()
@@ -215,6 +215,18 @@ def test_files_that_are_moved_or_copied_anew_are_the_same(place, own, tmp_path, 
     for subject in moved:
         subject.mask.touch()
     assert states(infer_cohort(moved, out, choices, workers=1)) == dict.fromkeys(NAMES, DONE_BEFORE)
+
+
+def test_half_a_folder_is_not_taken_for_done(place, tmp_path, quick):
+    """As where the machine stops while files take their places: run.json would come last."""
+    infer_cohort(subjects_of(place), tmp_path, choices_of(place), workers=1)
+    for name in NAMES:
+        (tmp_path / name / "mask.nii.gz").touch()
+        (tmp_path / name / ".partial").mkdir()
+        (tmp_path / name / "run.json").rename(tmp_path / name / ".partial" / "run.json")
+    outcomes = infer_cohort(subjects_of(place), tmp_path, choices_of(place), workers=1)
+    assert states(outcomes) == dict.fromkeys(NAMES, FAILED)
+    assert "holds 1 files already" in outcomes[-1].error and "--force" in outcomes[-1].error
 
 
 def test_a_result_that_does_not_say_of_which_files_it_is_is_not_taken_for_done(place, tmp_path, quick):
