@@ -7,6 +7,7 @@ import typer
 
 from shd.cli.messages import tell
 from shd.cli.results import announce, output_folder
+from shd.cli.scan_arguments import BVAL, BVEC, GRAD, IGNORE_BAD_VOXELS, MASK
 
 __all__ = ["fit"]
 
@@ -15,11 +16,11 @@ ENGINE_NAMES = ("auto", "compiled", "torch", "reference")  # shd.engines.ENGINES
 
 def fit(
     dwi: Path = typer.Argument(help="Preprocessed diffusion scan (x, y, z, volume): NIfTI, or .mif."),
-    bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default beside the scan, or in the .mif."),
-    bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
+    bval: Path | None = BVAL,
+    bvec: Path | None = BVEC,
     out: Path = typer.Option(..., help="Folder for the results; it appears when all are there."),
-    grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
-    mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
+    grad: Path | None = GRAD,
+    mask: Path | None = MASK,
     wm: Path | None = typer.Option(None, help="White-matter response (MRtrix text); estimated if not given."),
     gm: Path | None = typer.Option(None, help="Grey-matter response, with --wm."),
     csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
@@ -33,7 +34,7 @@ def fit(
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
     engine: str = typer.Option("auto", help="auto, compiled, torch or reference: equal results, unequal speed."),
     seed: int = typer.Option(0, help="Seed of everything random."),
-    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
+    ignore_bad_voxels: bool = IGNORE_BAD_VOXELS,
     force: bool = typer.Option(False, "--force", help="Replace results; forget an interrupted fit."),
 ) -> None:
     """Fit the fODFs of one scan: a trained network is adapted to the scan, then applied to every voxel of the mask."""

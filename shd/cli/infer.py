@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from shd.cli.results import announce, output_folder
+from shd.cli.scan_arguments import BVAL, BVEC, GRAD, IGNORE_BAD_VOXELS, MASK
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.fitting.cohort_subject import Choices
@@ -16,12 +17,12 @@ __all__ = ["infer"]
 
 def infer(
     dwi: Path = typer.Argument(help="A scan (NIfTI, .mif); or a list: .tsv, .csv, .txt or a folder of QSIPrep's."),
-    bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default beside the scan, or in the .mif."),
-    bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
+    bval: Path | None = BVAL,
+    bvec: Path | None = BVEC,
     model: str = typer.Option("base", help="A packaged model's name, or the model.safetensors of a fit."),
     out: Path = typer.Option(..., help="Folder for the results; of a list, with a folder for each subject."),
-    grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
-    mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
+    grad: Path | None = GRAD,
+    mask: Path | None = MASK,
     wm: Path | None = typer.Option(None, help="White-matter response (MRtrix text); the network's if none."),
     gm: Path | None = typer.Option(None, help="Grey-matter response, with --wm."),
     csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
@@ -31,7 +32,7 @@ def infer(
     threads: int | None = typer.Option(None, min=1, help="CPU threads (of each worker); by default all are shared."),
     engine: str = typer.Option("auto", help="auto, compiled, torch or reference: equal results, unequal speed."),
     bfloat16: bool = typer.Option(False, "--bfloat16", help="Half precision: a third quicker for wide networks."),
-    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
+    ignore_bad_voxels: bool = IGNORE_BAD_VOXELS,
     force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
     scheduler: str | None = typer.Option(None, help="List: address of a dask scheduler that runs, or its JSON file."),
     workers: int | None = typer.Option(None, min=1, help="List: processes on this machine; by default as many as fit."),
