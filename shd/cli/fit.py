@@ -7,7 +7,7 @@ import typer
 
 from shd.cli.messages import tell
 from shd.cli.results import announce, output_folder
-from shd.cli.scan_arguments import BVAL, BVEC, GRAD, IGNORE_BAD_VOXELS, MASK
+from shd.cli.scan_arguments import BVAL, BVEC, GRAD, IGNORE_BAD_VOXELS, MASK, scan_given
 
 __all__ = ["fit"]
 
@@ -44,7 +44,6 @@ def fit(
     from shd.fitting.fit import fit as fit_scan
     from shd.fitting.outputs import write_fit
     from shd.io.subject_inputs import inputs_of, used_files
-    from shd.io.subjects import Subject
 
     check_choices(minutes, steps, degree, tile, engine)
     if width is not None and start not in (None, "none"):
@@ -52,8 +51,7 @@ def fit(
     device = usable_device(device)
     others: dict[str, Any] = {"start": start, "tile": tile, "seed": seed, "engine": engine}
     others |= {"threads": threads} if threads else {}
-    responses_given = {tissue: path for tissue, path in (("wm", wm), ("gm", gm), ("csf", csf)) if path}
-    subject = Subject(out.name, dwi, bval, bvec, grad, mask, responses_given)
+    subject = scan_given(out, dwi, bval, bvec, grad, mask, wm=wm, gm=gm, csf=csf)
     with output_folder(out, force, inputs=[*used_files(subject)[0].values(), start]) as folder:
         inputs = {**inputs_of(subject), "choices": {"ignore_bad_voxels": ignore_bad_voxels}}
         scan, responses = subject.read(ignore_bad_voxels)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from shd.cli.results import announce, output_folder
-from shd.cli.scan_arguments import BVAL, BVEC, GRAD, IGNORE_BAD_VOXELS, MASK
+from shd.cli.scan_arguments import BVAL, BVEC, GRAD, IGNORE_BAD_VOXELS, MASK, scan_given
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.fitting.cohort_subject import Choices
@@ -42,14 +42,13 @@ def infer(
     from shd.cli.cohort_inference import infer_list
     from shd.cli.fit import check_choices
     from shd.fitting.cohort_subject import Choices
-    from shd.io.subjects import Subject, lists_subjects
+    from shd.io.subjects import lists_subjects
 
     check_choices(None, None, degree, tile, engine)
     choices = Choices(model, degree, tile, device, threads, engine, bfloat16, ignore_bad_voxels, force)
     if not lists_subjects(dwi):
         _check_absent("a list (.tsv, .csv, .txt or a folder)", scheduler=scheduler, workers=workers)
-        given = {tissue: path for tissue, path in (("wm", wm), ("gm", gm), ("csf", csf)) if path}
-        _infer_one(Subject(out.name, dwi, bval, bvec, grad, mask, given), out, choices)
+        _infer_one(scan_given(out, dwi, bval, bvec, grad, mask, wm=wm, gm=gm, csf=csf), out, choices)
         return
     files = {"bval": bval, "bvec": bvec, "grad": grad, "mask": mask, "wm": wm, "gm": gm, "csf": csf}
     _check_absent("one scan; a table has columns for them", **files)
