@@ -124,7 +124,8 @@ class BidsDataset:
         planned = planned_files(stored, self.names, entities)
         files = {" ".join(output).strip(): path.as_posix() for output, path in planned.items()}
         record.parent.mkdir(exist_ok=True)
-        write_json(record, {**stored.record, "entities": asdict(entities), "files": files})
+        told = {name: value for name, value in stored.record.items() if name != "written"}  # names in the work folder
+        write_json(record, {**told, "entities": asdict(entities), "files": files})
 
 
 def _infer(subject: Subject, work: Path, choices: Choices, wanted: Mapping[str, Any]) -> None:

@@ -158,7 +158,7 @@ def test_every_scan_has_its_files_log_record_and_page(place):
         log = (out / "logs" / f"{name}{SPACE}.log").read_text()
         assert ": done after" in log and "_desc-preproc_dwi.nii.gz" in log and "inference 1.5, peaks 0.2" in log
         record = json.loads((out / "logs" / f"{name}{SPACE}_run.json").read_text())
-        assert all((out / path).is_file() for path in record["files"].values())
+        assert all((out / path).is_file() for path in record["files"].values()) and "written" not in record
     assert not list((place / "work").iterdir())
     assert json.loads((out / "logs" / "cohort.json").read_text())["counts"] == {"done": 5}
     page = (out / "sub-02.html").read_text()
