@@ -99,7 +99,8 @@ def _evaluate_results(
 
     check_threshold(threshold)
     inputs = {"truth": truth, "results": named_paths([*results, *peaks]), "tractograms": named_paths(tractogram)}
-    with output_folder(out, force) as folder:
+    read = [truth, *named_paths([*results, *peaks, *tractogram]).values()]
+    with output_folder(out, force, inputs=read) as folder:
         known = read_truth(truth)
         with shown_progress() as report:
             assessments = assess_results(
@@ -149,7 +150,7 @@ def _evaluate_scan(
     from shd.scans.coherence import gradient_coherence
     from shd.signal.response_estimation import estimate_responses
 
-    with output_folder(out, force) as folder:
+    with output_folder(out, force, inputs=inputs.values()) as folder:
         coherence = gradient_coherence(scan)
         if coherence.consistent:
             tell(f"gradients: {coherence.message}")

@@ -29,7 +29,7 @@ def maps(
     for name in ("run.json", "wm_fod.nii.gz"):
         if (dest / name).exists():
             raise OutputError(f"{dest}: holds {name}, so it is no place for maps; give another --dest")
-    with output_folder(dest, force, option="--dest") as folder:
+    with output_folder(dest, force, option="--dest", inputs=[result], adds=True) as folder:
         stored = read_checked_result(result)
         names = wanted_maps(stored.fod, [name.strip() for name in only.split(",")] if only is not None else None)
         limits = {"threshold": threshold, "relative_threshold": relative_threshold}

@@ -26,7 +26,7 @@ def normalise(
     out = out or (result if result.is_dir() else result.parent) / "normalised"
     if out.absolute() == result.absolute():
         raise typer.BadParameter(f"--out {out} is the result itself; give another folder")
-    with output_folder(out, force) as folder:
+    with output_folder(out, force, inputs=[result]) as folder:
         stored = read_checked_result(result)
         with shown_progress() as report:
             normalised = normalise_fit(stored, order=order, reference=reference, report=report)

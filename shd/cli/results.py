@@ -1,6 +1,6 @@
 """From an output folder to the last lines that a command writes: what is there now, and what to do next."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
@@ -29,12 +29,20 @@ def said_if_interrupted(out: Path) -> Iterator[None]:
 
 @contextmanager
 def output_folder(
-    out: Path, force: bool, forget: bool | None = None, option: str = "--out"
+    out: Path,
+    force: bool,
+    forget: bool | None = None,
+    option: str = "--out",
+    inputs: Iterable[str | Path | None] = (),
+    adds: bool = False,
 ) -> Iterator["OutputFolder"]:
-    """Give the folder in the making; on the way out leave nothing unfinished but a checkpoint, and say where it is."""
+    """Give the folder in the making; on the way out leave nothing unfinished but a checkpoint, and say where it is.
+
+    inputs: what the command reads, which is not replaced.
+    """
     from shd.fitting.output_folder import OutputFolder
 
-    folder = OutputFolder(out, force, forget, option)
+    folder = OutputFolder(out, force, forget, option, [Path(path) for path in inputs if path], adds)
     try:
         with said_if_interrupted(out):
             yield folder

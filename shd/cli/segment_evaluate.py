@@ -29,7 +29,7 @@ def evaluate(
     from shd.fitting.segment_evaluation import evaluate_segmentations, scored_pairs, write_segmentation_scores
 
     pairs = scored_pairs(predicted, truth)
-    with output_folder(out, force) as folder, shown_progress() as report:
+    with output_folder(out, force, inputs=[predicted, truth]) as folder, shown_progress() as report:
         scores, drawn = evaluate_segmentations(pairs, threshold=threshold, overlap=overlap, report=report)
         files = write_segmentation_scores(folder, scores, drawn, paths_of(predicted=predicted, truth=truth))
     Console().print(_table(scores))

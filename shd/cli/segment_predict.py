@@ -75,13 +75,16 @@ def _predict(
 ) -> None:
     """Predict one subject; `skip`: leave a result of these inputs as it is, unless `force`."""
     from shd.cli.progress_bar import shown_progress
-    from shd.fitting.segment_prediction import is_predicted, predict_subject, prediction_inputs, write_prediction
+    from shd.fitting.segment_prediction import is_predicted, predict_subject, prediction_choices, write_prediction
+    from shd.io.subject_inputs import inputs_of, used_files
 
-    inputs = prediction_inputs(model, subject, resample, ignore_bad_voxels)
-    if skip and not force and is_predicted(out, inputs):
+    choices = prediction_choices(model, resample, ignore_bad_voxels)
+    if skip and not force and is_predicted(out, subject, choices):
         tell(f"{subject.name}: finished already, in {out}")
         return
-    with output_folder(out, force) as folder, shown_progress() as report:
+    files = [model, *used_files(subject)[0].values()]
+    with output_folder(out, force, inputs=files) as folder, shown_progress() as report:
+        inputs = {**inputs_of(subject), **choices}
         scan, chances = predict_subject(
             stored, subject, resample=resample, ignore_bad_voxels=ignore_bad_voxels, tile=tile, report=report
         )

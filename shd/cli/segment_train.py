@@ -68,6 +68,7 @@ def _train(
     from shd.fitting.segment_choices import label_values, segmentation_choices
     from shd.fitting.segment_outputs import write_segmenter_training
     from shd.fitting.segment_training import train_segmenter
+    from shd.io.subject_inputs import used_files
     from shd.io.subjects import read_subjects
 
     given["device"] = usable_device(given.get("device"))
@@ -76,7 +77,8 @@ def _train(
     subjects, watched = (read_subjects(path) if path else () for path in (lists["subjects"], lists["validation"]))
     if threads:
         torch.set_num_threads(threads)
-    with output_folder(out, force) as folder, shown_progress() as report:
+    read = [path for each in (*subjects, *watched) for path in used_files(each, labelled=True)[0].values()]
+    with output_folder(out, force, inputs=[*lists.values(), *read]) as folder, shown_progress() as report:
         if folder.checkpoint.exists():
             tell(f"going on with the interrupted training in {folder.partial}")
         result = train_segmenter(

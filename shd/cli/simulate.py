@@ -51,7 +51,7 @@ def simulate(
     files = paths_of(bval=bval, bvec=bvec, grad=grad, affine=affine)
     matrix, held = read_affine(affine) if affine is not None else (None, None)
     gradients = gradients_of(protocol, bval, bvec, grad, matrix)
-    with output_folder(out, force) as folder, shown_progress() as report:
+    with output_folder(out, force, inputs=[what, *files.values()]) as folder, shown_progress() as report:
         phantom = simulate_scan(
             what, protocol=gradients, snr=None if noise_free else snr, coils=coils, seed=seed, subsamples=subsamples,
             voxel_mm=voxel_size, shape=shape or held, affine=matrix, lesions=plan, rotate=rotate, report=report,

@@ -71,6 +71,7 @@ def _train(
     from shd.fitting.train import train as train_network
     from shd.fitting.train_choices import choices_of
     from shd.fitting.training_outputs import write_training
+    from shd.io.subject_inputs import used_files
     from shd.io.subjects import read_subjects
     from shd.training.distributed import joined_processes
     from shd.training.watch import HELD_OUT
@@ -80,11 +81,13 @@ def _train(
     subjects = read_subjects(paths["subjects"]) if "subjects" in paths else ()
     if threads:
         torch.set_num_threads(threads)
+    read = [*paths.values(), start, *(path for subject in subjects for path in used_files(subject)[0].values())]
     again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0  # after a process died: what is saved is wanted
     with ExitStack() as stack:
         processes, device = stack.enter_context(joined_processes(usable_device(settings.device)))
         settings = replace(settings, device=device)
-        folder = stack.enter_context(output_folder(out, force, force and not again)) if processes.first else None
+        making = output_folder(out, force, force and not again, inputs=read)
+        folder = stack.enter_context(making) if processes.first else None
         if folder and folder.checkpoint.exists():
             tell(f"going on with the interrupted training in {folder.partial}")
         result = train_network(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int
 
+from shd._version import __version__
 from shd.errors import ScanError, SettingsError, number_of
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.progress import Progress, Report, counted, silent
@@ -21,6 +22,7 @@ from shd.fodf.scalar_maps import (
     tissue_fractions,
     total_density,
 )
+from shd.io.atomic import write_json
 from shd.io.fit_folder import StoredFit
 from shd.io.grids import check_same_grid
 from shd.io.images import write_image
@@ -187,7 +189,7 @@ def write_maps(
     relative_threshold: float = RELATIVE_THRESHOLD,
     report: Report = silent,
 ) -> list[Path]:
-    """Write an image a map, its sidecar with unit and definition, and maps.png; return the files.
+    """Write an image a map, its sidecar with unit and definition, maps.json and maps.png; return the files.
 
     The peaks too, where the result has no peaks.nii.gz. Raises OutputError where a file cannot be written; then none
     is.
@@ -203,6 +205,8 @@ def write_maps(
         write_image(folder.partial / f"{name}.nii.gz", volumes, values.shape, fod.affine, sidecar)
     if not (stored.path.is_dir() and (stored.path / "peaks.nii.gz").is_file()):
         write_peaks(folder.partial / "peaks.nii.gz", peaks, fod.affine)
+    choices = {"shd": __version__, "source": str(stored.path.absolute()), "threshold": threshold}
+    write_json(folder.partial / "maps.json", choices)
     pictures = {MAPS[name].title: values for name, values in maps.items()}
     map_figure(folder.partial / "maps.png", pictures, fod, title=f"shd maps: {stored.path.name}")
     return folder.publish()

@@ -90,7 +90,7 @@ def train_segmenter(
         )  # fmt: skip
         _warn_of_voxels(study.table.voxels, config)
         config = replace(config, classes=len(study.labels))
-        name = segmentation_fingerprint(settings, config, subjects, kept, labels, resample)
+        name = segmentation_fingerprint(settings, config, subjects, kept, labels, resample, ignore_bad_voxels)
         frequencies = label_frequencies(study.learned, len(study.labels))
         on = HELD_OUT if kept else LEARNED
         course = SegmentationCourse(lambda: network_for(config, study.table), settings, frequencies, name, on)

@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +16,7 @@ from shd.fitting.device import check_engine
 from shd.fitting.progress import Progress, Report, silent
 from shd.fitting.resuming import resume, save
 from shd.fitting.train_choices import TrainPlan, fingerprint, held_out_count
-from shd.fitting.training_subjects import StudySubjects, group_response, with_responses
+from shd.fitting.training_subjects import StudySubjects, group_response, subject_states, with_responses
 from shd.io.checkpoints import read_model
 from shd.io.examples import KeptExamples
 from shd.io.subjects import Subject
@@ -90,13 +90,16 @@ def train(
     training = PopulationTraining(settings, processes)
     if start is not None:
         _begin_from(training, start)
-    name = fingerprint(settings, plan, subjects, None if start is None else str(start))
+    if group is not None:
+        subjects = tuple(replace(subject, responses=group_response(group)) for subject in subjects)
+    states = _states(subjects, ignore_bad_voxels, processes, report)
+    name = fingerprint(settings, plan, states, None if start is None else str(start))
     on = _validated_on(len(subjects), held_out_count(plan.held_out, len(subjects)))
     course = Course(training, plan.validations, plan.patience, name, on)
     resume(course, checkpoint, processes)
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(TemporaryDirectory(prefix="shd-train-")))
-        learned, held_out = _read(settings, plan, subjects, folder, group, ignore_bad_voxels, processes, report)
+        learned, held_out = _read(settings, plan, subjects, states, folder, ignore_bad_voxels, processes, report)
         examples, validation = _series(settings, plan, learned, held_out, keep)
         try:
             _run(course, examples, validation, plan, checkpoint, log, report)
@@ -153,29 +156,38 @@ def _begin_from(training: PopulationTraining, start: Path | str) -> None:
         network.load_state_dict(found.state_dict())
 
 
+def _states(
+    subjects: Sequence[Subject], ignore_bad_voxels: bool, processes: Processes, report: Report
+) -> dict[str, str]:
+    """Return what `subject_states` does; the first process reads the files for all."""
+    if not subjects:
+        return {}
+    report(Progress("subjects", 0.0))
+    return processes.from_first(subject_states(subjects, ignore_bad_voxels) if processes.first else {})
+
+
 def _read(
     settings: TrainSettings,
     plan: TrainPlan,
     subjects: Sequence[Subject],
+    states: Mapping[str, str],
     folder: Path,
-    group: Path | None,
     ignore_bad_voxels: bool,
     processes: Processes,
     report: Report,
 ) -> tuple[StudySubjects, StudySubjects]:
     """Return the subjects to learn from and those held out, which the first process has read once."""
-    ready = StudySubjects(())
+    ready = StudySubjects((), ())
     if processes.first and subjects:
-        report(Progress("subjects", 0.0))
         ready = with_responses(
-            subjects, folder / "subjects", settings.tissues, group_response(group) if group else None,
-            ignore_bad_voxels, lambda done: report(Progress("subjects", done)),
+            subjects, states, folder / "subjects", settings.tissues, ignore_bad_voxels,
+            lambda done: report(Progress("subjects", done)),
         )  # fmt: skip
     ready = processes.from_first(ready)
     order = np.random.default_rng([settings.seed, 3]).permutation(len(ready))
     count = held_out_count(plan.held_out, len(ready))
-    parts = (sorted(order[count:]), sorted(order[:count]))
-    learned, held_out = (StudySubjects(tuple(ready.subjects[number] for number in part)) for part in parts)
+    parts = (sorted(order[count:].tolist()), sorted(order[:count].tolist()))
+    learned, held_out = (ready.part(part) for part in parts)
     return learned, held_out
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from shd.errors import SettingsError, number_of
-from shd.io.subjects import Subject
 from shd.training.population import TrainSettings
 
 __all__ = ["TrainPlan", "check_names", "choices_of", "fingerprint", "held_out_count", "made", "read_configuration"]
@@ -151,9 +150,11 @@ def held_out_count(held_out: float, subjects: int) -> int:
     return count
 
 
-def fingerprint(settings: TrainSettings, plan: TrainPlan, subjects: Sequence[Subject], start: str | None) -> str:
-    """Return a short name of everything that shapes the result; where and how quickly it is computed is no part."""
+def fingerprint(settings: TrainSettings, plan: TrainPlan, subjects: Mapping[str, str], start: str | None) -> str:
+    """Return a short name of everything that shapes the result; where and how quickly it is computed is no part.
+
+    subjects: by name, what their files hold and how they are read (`subject_states`).
+    """
     shaping = replace(settings, device="cpu", engine="auto")
     learned = replace(plan, workers=0, preparing=1, checkpoint_seconds=0.0)
-    names = [(subject.name, str(subject.dwi)) for subject in subjects]
-    return hashlib.sha256(repr((shaping, learned, names, start)).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr((shaping, learned, list(subjects.items()), start)).encode()).hexdigest()[:12]

@@ -123,8 +123,10 @@ def test_another_basis_is_warned_of(stored, tmp_path, capsys, monkeypatch):
 def test_an_evaluation_is_replaced_with_force_alone(stored, tmp_path, capsys):
     out = tmp_path / "a"
     out.mkdir()
-    for name in ("evaluation.csv", "evaluation.json", "evaluation.png"):
+    names = ["evaluation.csv", "evaluation.json", "evaluation.png"]
+    for name in names:
         (out / name).write_text("of an evaluation before")
+    (out / "evaluation.json").write_text(json.dumps({"written": names}))
     before = everything_in(tmp_path)
     arguments = ("evaluate", stored / "fit", "--truth", stored / "phantom", "--out", out)
     again = run_program(capsys, *arguments)

@@ -23,7 +23,7 @@ def test_every_map_has_a_file_and_says_its_unit(capsys, fitted):
     assert ran.code == 0, ran.err
     held = {path.name for path in (fitted / "maps").iterdir()}
     files = {name + ending for name in MAPS for ending in (".nii.gz", ".json")}
-    assert held == {*files, "maps.png", "peaks.nii.gz", "peaks.json"}  # the folder had no peaks
+    assert held == {*files, "maps.json", "maps.png", "peaks.nii.gz", "peaks.json"}  # the folder had no peaks
     for name in MAPS:
         sidecar = json.loads((fitted / "maps" / f"{name}.json").read_text())
         assert sidecar["Units"] and sidecar["Description"] and sidecar["Sources"] == [str(fitted)]
