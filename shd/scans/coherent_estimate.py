@@ -34,7 +34,7 @@ from shd.scans.normalisation import NormalisedScan
 from shd.signal.response import Response
 from shd.sphere.harmonics import even_harmonics
 
-__all__ = ["SCALES", "Coherence", "direction_spread", "estimate_scan", "noise_pull", "relative_noise"]
+__all__ = ["SCALES", "Coherence", "direction_spread", "estimate_scan", "noise_pull", "relative_noise", "round_model"]
 
 SCALES = 2
 """Estimates a voxel: its own, and the one that agrees with its neighbours."""
@@ -104,7 +104,7 @@ def estimate_scan(
     """
     device = torch.device(device)
     noise = relative_noise(scan) if noise is None else noise
-    model = _model(scan, responses, vertices, device, coherence, noise)
+    model = round_model(scan, responses, vertices, device, coherence, noise)
     compiled = choose_engine(engine, model.spread[:0], radii=1).name == "compiled"
     rounds = CompiledRounds(model) if compiled else TorchRounds(model)
     unknowns = model.alone.lift.shape[1]
@@ -130,7 +130,7 @@ def estimate_scan(
     return out
 
 
-def _model(
+def round_model(
     scan: NormalisedScan,
     responses: tuple[Response, ...],
     vertices: Float[np.ndarray, "vertex 3"],

@@ -1,8 +1,8 @@
 """A round of the coherent estimate: what neighbours ask for, the noise floor, and some iterations of every voxel.
 
-In two ways that agree: torch's operations, on any device, which say what is computed; and the compiled engine's kernels,
-which keep a few voxels in the processor's cache from the first step to the last. All voxels of a round see their
-neighbours as they were before it, so the order of voxels, blocks and threads does not count.
+In two ways that agree: torch's operations, on any device, which say what is computed; and the compiled engine's
+kernels, which keep a few voxels in the processor's cache from the first step to the last. All voxels of a round see
+their neighbours as they were before it, so the order of voxels, blocks and threads does not count.
 """
 
 from dataclasses import dataclass

@@ -27,17 +27,17 @@ class Neighbourhood:
     rows: Int[Tensor, "voxel face"]
 
     def __call__(
-        self, field: Float[Tensor, "voxel value"], voxels: slice = slice(None)
+        self, field: Float[Tensor, "voxel value"], chosen: slice = slice(None)
     ) -> Float[Tensor, "chosen value"]:
-        """Return the mean of the neighbours' non-negative parts, for some voxels."""
-        beside = self.rows[voxels]
-        out = field.new_empty((len(beside), field.shape[1]))
+        """Return the mean of the neighbours' non-negative parts, of the chosen voxels."""
+        wanted = self.rows[chosen]
+        out = field.new_empty((len(wanted), field.shape[1]))
         block = max(1, (1 << 22) // max(1, field.shape[1]))  # a few megabytes at a time stay in the cache
         for start in range(0, len(out), block):
-            part, rows = out[start : start + block].zero_(), beside[start : start + block]
+            part, rows = out[start : start + block].zero_(), wanted[start : start + block]
             for face in rows.T:
                 part += field.index_select(0, face).clamp_(min=0)
-        return out.mul_(1 / beside.shape[1])
+        return out.mul_(1 / wanted.shape[1])
 
 
 def neighbourhood(scan: NormalisedScan, device: torch.device | str = "cpu") -> Neighbourhood:
