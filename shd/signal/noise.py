@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.polynomial import chebyshev
 from torch import Tensor
 
 __all__ = ["add_magnitude_noise", "add_rician_noise", "rician_bias", "rician_bias_polynomial"]
@@ -74,9 +75,7 @@ def rician_bias_polynomial() -> Float[np.ndarray, " power"]:
     With x = 1/(1 + S/2σ), which falls from 1 without signal to 0, the bias is σ·x·P(2x − 1), to 4e-6·σ. P interpolates
     `rician_bias` at Chebyshev's points.
     """
-
-    def scaled(place: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(np.maximum((place + 1) / 2, 1e-9))
-        return (rician_bias(2 * (1 / x - 1), torch.ones(1, dtype=torch.float64)) / x).numpy()
-
-    return np.polynomial.chebyshev.cheb2poly(np.polynomial.chebyshev.chebinterpolate(scaled, _BIAS_DEGREE))[::-1]
+    points = chebyshev.chebpts1(_BIAS_DEGREE + 1)
+    x = torch.from_numpy((points + 1) / 2)
+    scaled = (rician_bias(2 * (1 / x - 1), torch.ones(1, dtype=torch.float64)) / x).numpy()
+    return chebyshev.cheb2poly(chebyshev.chebfit(points, scaled, _BIAS_DEGREE))[::-1]
