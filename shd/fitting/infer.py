@@ -68,7 +68,9 @@ def infer(
     warn_outside(stored, normalised, responses, noise, model)
     vertices = vertex_directions(network.config.nside, network.config.hemisphere)
     advance = counted("first estimate", len(normalised.b0), report)
-    estimates = estimate_scan(normalised, responses, vertices, device, noise=noise, on_block=advance)
+    estimates = estimate_scan(
+        normalised, responses, vertices, device, noise=noise, engine=engine, on_block=advance
+    )
     clock.lap("first estimate")
     core = 2 * tile if tile else None
     fod, peaks, residual = finish(

@@ -1,7 +1,5 @@
 """What the six voxels beside a voxel hold."""
 
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +21,7 @@ class Neighbourhood:
     So it is symmetric, ⟨a, N b⟩ = ⟨N a, b⟩, its sums over the mask are kept, and the mask's border is no border of the
     anatomy. It commutes with every motion of the grid onto itself.
 
-    rows: of the neighbours.
+    rows: of the neighbours, six in all that `neighbourhood` makes.
     """
 
     rows: Int[Tensor, "voxel face"]
@@ -39,24 +37,7 @@ class Neighbourhood:
             part, rows = out[start : start + block].zero_(), wanted[start : start + block]
             for face in rows.T:
                 part += field.index_select(0, face).clamp_(min=0)
-        return out.mul_(1 / len(_FACES))
-
-    def before(
-        self, field: Float[Tensor, "voxel value"], blocks: list[slice]
-    ) -> Iterator[tuple[slice, Float[Tensor, "some value"]]]:
-        """Yield each block and its mean as the field is now; a block that was yielded may then be written over.
-
-        blocks: all rows, in turn. A mean is made when one of its neighbours is about to be yielded, so that at a time
-        those of a few planes are held, not those of the volume.
-        """
-        lowest = [int(self.rows[block].min()) for block in blocks]
-        for place in range(len(lowest) - 1, 0, -1):
-            lowest[place - 1] = min(lowest[place - 1], lowest[place])
-        held: deque[Tensor] = deque()
-        for place, block in enumerate(blocks):
-            while (ahead := place + len(held)) < len(blocks) and lowest[ahead] < block.stop:
-                held.append(self(field, blocks[ahead]))
-            yield block, held.popleft()
+        return out.mul_(1 / wanted.shape[1])
 
 
 def neighbourhood(scan: NormalisedScan, device: torch.device | str = "cpu") -> Neighbourhood:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from shd.scans.neighbourhood import Neighbourhood, neighbourhood
+from shd.scans.neighbourhood import neighbourhood
 from shd.scans.normalisation import NormalisedScan
 from shd.simulation.protocols import CLINICAL, protocol_gradients
 from tests.support.symmetries import voxel_symmetries
@@ -92,27 +92,3 @@ def test_the_field_is_left_as_it_is():
     kept = state.clone()
     neighbourhood(scan_of(mask))(state)
     assert torch.equal(state, kept)
-
-
-@pytest.mark.parametrize("block", [1, 4, 7, 1000])
-def test_blocks_see_the_field_as_it_was_before_any_was_written_over(block):
-    _, mask = field()
-    mask[2] = False  # planes without voxels, and rows whose lowest neighbour is far below
-    beside = neighbourhood(scan_of(mask))
-    state = torch.rand(int(mask.sum()), VALUES, generator=torch.Generator().manual_seed(0))
-    expected, seen = beside(state), []
-    for rows, mean in beside.before(state, [slice(start, start + block) for start in range(0, len(state), block)]):
-        assert torch.equal(mean, expected[rows])
-        state[rows] = -1e3
-        seen.extend(range(*rows.indices(len(state))))
-    assert seen == list(range(len(state)))
-
-
-def test_few_means_are_held_at_a_time(monkeypatch):
-    """Those of about one plane of a volume of 40."""
-    made, mean = [], Neighbourhood.__call__
-    monkeypatch.setattr(Neighbourhood, "__call__", lambda *given: made.append(given[2]) or mean(*given))
-    beside = neighbourhood(scan_of(np.ones((40, 4, 4), bool)))
-    blocks = [slice(start, start + 8) for start in range(0, 640, 8)]
-    for done, _ in enumerate(beside.before(torch.ones(640, VALUES), blocks)):
-        assert len(made) - done <= 4

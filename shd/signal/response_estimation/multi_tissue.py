@@ -16,7 +16,7 @@ from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 from shd.signal.response_estimation.bimodal import upper_group
 from shd.signal.response_estimation.deconvolution import nonnegative_fit
-from shd.signal.response_estimation.fibre_peaks import refined_largest_peak, two_largest_peaks
+from shd.signal.response_estimation.fibre_peaks import largest_axis, refined_largest_peak
 from shd.signal.response_estimation.tensor import anisotropy_and_direction
 from shd.signal.response_estimation.zonal_fit import fit_response
 from shd.sphere.directions import half_sphere
@@ -110,7 +110,7 @@ def fibre_likeness(
     weight = float(np.trace(design.T @ design))
     fitted = nonnegative_fit(signal, design, constraints, penalty=100 * weight, damping=1e-10 * weight)
     fodf = fitted[:, :-1]
-    peak = refined_largest_peak(fodf, two_largest_peaks(fodf)[1])[0]
+    peak = refined_largest_peak(fodf, largest_axis(fodf))[0]
     total = fodf[:, 0] + fitted[:, -1]
     return np.divide(peak, total, out=np.zeros_like(peak), where=total > 0)
 
