@@ -44,6 +44,7 @@ class Method:
 METHODS = {
     "mlp": Method("MLP", "mlp"),
     "cnn": Method("CNN", "cnn"),
+    "cnn-long": Method("CNN, 3 times the steps", "cnn", 3.0, "cnn"),
     "ponita": Method("PONITA, equal time", "ponita", 1 / 7),
     "ponita-steps": Method("PONITA, equal steps", "ponita", 1.0, "ponita"),
     "rt-esd": Method("RT-ESD", "rt-esd", 1.0, "shd"),

@@ -15,8 +15,8 @@ from shd.io.atomic import whole_file
 __all__ = ["draw"]
 
 COLOURS = {
-    "mlp": "tab:green", "cnn": "tab:blue", "ponita": "tab:purple", "ponita-steps": "#c5b0d5", "rt-esd": "tab:orange",
-    "shd": "tab:red",
+    "mlp": "tab:green", "cnn": "tab:blue", "cnn-long": "#9ecae1", "ponita": "tab:purple", "ponita-steps": "#c5b0d5",
+    "rt-esd": "tab:orange", "shd": "tab:red",
 }  # fmt: skip
 _UNLEARNED = {UNTRAINED: ":", CEILING: "--"}
 
@@ -36,7 +36,7 @@ def draw(path: Path, tables: Mapping[str, Sequence[Row]], unseen: Mapping[str, S
             panel.set(title=f"{title}, {test}", xlabel="training voxels", xscale="log")
     for panel, (title, score, _) in zip(grid[-1] if unseen else (), SCORES, strict=bool(unseen)):
         _draw_orientations(panel, unseen, score)
-        panel.set(title=f"{title}, trained on flat scans")
+        panel.set(title=f"{title}, flat training")
     for panel in grid.flat:
         panel.grid(True, color="0.92")
         panel.set_axisbelow(True)
