@@ -33,7 +33,7 @@ def draw(path: Path, tables: Mapping[str, Sequence[Row]], unseen: Mapping[str, S
     for line, (test, rows) in zip(grid, tables.items(), strict=False):
         for panel, (title, score, _) in zip(line, SCORES, strict=True):
             _draw_lines(panel, rows, test, score)
-            panel.set(title=f"{title}, {test}", xlabel="training voxels", xscale="log")
+            panel.set(title=f"{title}, {test}", xlabel="training voxels")
     for panel, (title, score, _) in zip(grid[-1] if unseen else (), SCORES, strict=bool(unseen)):
         _draw_orientations(panel, unseen, score)
         panel.set(title=f"{title}, flat training")
@@ -48,6 +48,10 @@ def draw(path: Path, tables: Mapping[str, Sequence[Row]], unseen: Mapping[str, S
 
 
 def _draw_lines(panel: Axes, rows: Sequence[Row], test: str, score: str) -> None:
+    panel.set_xscale("log")
+    learned = sorted({round(row.cost("voxels")) for row in rows if row.count})
+    panel.set_xticks(learned, [f"{count:,}" for count in learned])
+    panel.minorticks_off()
     for row in rows:
         if row.method in _UNLEARNED:
             height, style = row.mean(test, score), _UNLEARNED[row.method]
