@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from shd.engines import set_engine
 from shd.errors import CheckpointError, ResourceError, SettingsError, is_out_of_memory, number_of
 from shd.fitting.device import check_engine
 from shd.fitting.progress import Progress, Report, silent
@@ -111,7 +110,6 @@ def train(
                 f"{settings.width}, does not fit into memory; give a smaller --tile, --side or --width"
             ) from error
     model = course.best_model()
-    set_engine(model, settings.engine)
     names = [tuple(subject.name for subject in study.subjects) for study in (learned, held_out)]
     return Training(
         model, settings, plan, course.seen, course.history, course.best_loss, course.steps_done, names[0], names[1]

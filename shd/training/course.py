@@ -118,7 +118,7 @@ class Course:
 
     def best_model(self) -> Deconvolver:
         """Return a network with the best weights, ready for inference."""
-        model = Deconvolver(self.training.settings.config).to(self.training.device)
+        model = self.training.network().to(self.training.device)
         model.load_state_dict(self.watch.best)
         return model.eval()
 
