@@ -5,6 +5,7 @@ from shlex import quote
 
 import typer
 
+from shd.cli.early_checks import check_files
 from shd.cli.messages import tell, tell_command
 from shd.cli.results import said_if_interrupted
 
@@ -27,6 +28,7 @@ def export(
     force: bool = typer.Option(False, "--force", help="Replace files that exist."),
 ) -> None:
     """Write a result in the formats of MRtrix3, DIPY, scilpy, TractSeg and DSI Studio."""
+    check_files(out, mask)
     from shd.cli.export_bids import export_bids
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.export import export as write_formats

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from shd.cli.early_checks import check_files, check_model
+from shd.cli.fit import check_choices
 from shd.cli.results import announce, output_folder
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
@@ -18,7 +20,7 @@ def infer(
     dwi: Path = typer.Argument(help="A scan (NIfTI, .mif); or a list: .tsv, .csv, .txt or a folder of QSIPrep's."),
     bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default beside the scan, or in the .mif."),
     bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
-    model: str = typer.Option("base", help="A packaged model's name, or the model.safetensors of a fit."),
+    model: str = typer.Option("base", help="base, small, or a model.safetensors or the folder of a fit or training."),
     out: Path = typer.Option(..., help="Folder for the results; of a list, with a folder for each subject."),
     grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
     mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
@@ -38,14 +40,18 @@ def infer(
     retries: int = typer.Option(2, min=0, help="List: how often a subject is tried again whose worker died."),
 ) -> None:
     """Apply a trained network to a scan, or to every scan of a list, without training."""
-    from shd.cli.cohort_inference import infer_list
-    from shd.cli.fit import check_choices
-    from shd.fitting.cohort_subject import Choices
-    from shd.io.subjects import Subject, lists_subjects
+    from shd.io.subject_lists import lists_subjects
 
     check_choices(None, None, degree, tile, engine)
+    listed = lists_subjects(dwi)
+    check_files(dwi, bval, bvec, grad, mask, out=None if listed else out, force=force, wm=wm, gm=gm, csf=csf)
+    check_model(model)
+    from shd.cli.cohort_inference import infer_list
+    from shd.fitting.cohort_subject import Choices
+    from shd.io.subjects import Subject
+
     choices = Choices(model, degree, tile, device, threads, engine, bfloat16, ignore_bad_voxels, force)
-    if not lists_subjects(dwi):
+    if not listed:
         _check_absent("a list (.tsv, .csv, .txt or a folder)", scheduler=scheduler, workers=workers)
         given = {tissue: path for tissue, path in (("wm", wm), ("gm", gm), ("csf", csf)) if path}
         _infer_one(Subject(out.name, dwi, bval, bvec, grad, mask, given), out, choices)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import typer
 
+from shd.cli.early_checks import check_files
+
 __all__ = ["estimate"]
 
 
@@ -17,14 +19,17 @@ def estimate(
     out: Path = typer.Option(..., help="Folder for response_wm.txt (and response_gm.txt, response_csf.txt)."),
 ) -> None:
     """Estimate the response functions: white matter for one shell; white matter, grey matter and CSF for several."""
+    check_files(dwi, bval, bvec, grad, mask)
     import numpy as np
 
     from shd.errors import OutputError
     from shd.io.responses import write_response
     from shd.io.scans import read_scan
+    from shd.scans.coherence import checked_directions
     from shd.signal.response_estimation import estimate_responses
 
     scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
+    checked_directions(scan)
     responses, voxels = estimate_responses(scan.data[scan.mask].astype(np.float32), scan.gradients, scan.mask)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,8 @@ from shd.fitting.progress import Report, silent
 from shd.graphs.spatial import distance_classes
 from shd.inference.memory import voxels_that_fit
 from shd.inference.tiled import HALO
-from shd.io.checkpoints import PACKAGED, read_model
+from shd.io.checkpoints import read_model
+from shd.io.model_files import PACKAGED
 from shd.io.subjects import Subject
 
 __all__ = [

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from shd.errors import OutputError
 
-__all__ = ["OutputFolder"]
+__all__ = ["OutputFolder", "check_free"]
 
 _IMAGES = ("wm_fod", "gm", "csf", "peaks", "mask", "intensity_field")
+_INSIDE = ".partial"
 _RECORD = "run.json"
 _RESULTS = (
     *(name + ending for name in _IMAGES for ending in (".nii.gz", ".json")),
@@ -19,6 +20,21 @@ _RESULTS = (
     "log.csv",
     "loss.png",
 )
+
+
+def check_free(out: Path, force: bool = False, option: str = "--out") -> None:
+    """Raise OutputError where `out` is a file, or a folder with files that may not be replaced; nothing is made.
+
+    force, option: as in `OutputFolder`.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise OutputError(f"{out}: is a file; give a folder that does not exist yet")
+        held = sorted(path.name for path in out.iterdir() if path.name != _INSIDE) if out.is_dir() else []
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another {option}") from error
+    if held and not force:
+        raise OutputError(f"{out}: holds {len(held)} files already ({held[0]}, …); give another {option}, or --force")
 
 
 class OutputFolder:
@@ -39,15 +55,9 @@ class OutputFolder:
         """
         self.out = Path(os.path.abspath(out))  # noqa: PTH100  (a name for the folder beside it; links stay links)
         try:
-            if self.out.exists() and not self.out.is_dir():
-                raise OutputError(f"{out}: is a file; give a folder that does not exist yet")
-            inside, beside = self.out / ".partial", self.out.with_name(self.out.name + ".partial")
+            check_free(out, force, option)
+            inside, beside = self.out / _INSIDE, self.out.with_name(self.out.name + ".partial")
             self.partial = inside if self.out.is_dir() else beside
-            held = sorted(path.name for path in self.out.iterdir() if path != inside) if self.out.is_dir() else []
-            if held and not force:
-                raise OutputError(
-                    f"{out}: holds {len(held)} files already ({held[0]}, …); give another {option}, or --force"
-                )
             self._results_remain = False
             self._made = [folder for folder in self.partial.parents if not folder.exists()]
             self.partial.mkdir(parents=True, exist_ok=True)
