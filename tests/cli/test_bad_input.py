@@ -174,6 +174,7 @@ def test_responses_without_white_matter(capsys, tmp_path, files):
 
 
 def test_two_gradient_tables(capsys, tmp_path, files):
+    (tmp_path / "dwi.b").touch()
     message = refusal(capsys, tmp_path / "out", "fit", *words(files), "--grad", tmp_path / "dwi.b", *QUICK)
     assert "2 gradient tables given" in message
 

@@ -61,7 +61,7 @@ def test_a_list_gives_what_single_scans_give(capsys, place, tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "others", "says"),
-    [("none.tsv", (), "none.tsv: no such file; check the path of the list"),
+    [("none.tsv", (), "none.tsv: no such file; check the path"),
      ("empty.txt", (), "empty.txt: 0 subjects"),
      ("cohort.tsv", ("--scheduler", "127.0.0.1:9"), "no scheduler answers at 127.0.0.1:9 within 10 s"),
      ("cohort.tsv", ("--model", "./none.safetensors"), "none.safetensors: cannot be read"),
