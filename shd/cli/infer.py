@@ -44,6 +44,11 @@ def infer(
 
     check_choices(None, None, degree, tile, engine)
     listed = lists_subjects(dwi)
+    files = {"bval": bval, "bvec": bvec, "grad": grad, "mask": mask, "wm": wm, "gm": gm, "csf": csf}
+    if listed:
+        _check_absent("one scan; a table has columns for them", **files)
+    else:
+        _check_absent("a list (.tsv, .csv, .txt or a folder)", scheduler=scheduler, workers=workers)
     check_files(dwi, bval, bvec, grad, mask, out=None if listed else out, force=force, wm=wm, gm=gm, csf=csf)
     check_model(model)
     from shd.cli.cohort_inference import infer_list
@@ -52,12 +57,9 @@ def infer(
 
     choices = Choices(model, degree, tile, device, threads, engine, bfloat16, ignore_bad_voxels, force)
     if not listed:
-        _check_absent("a list (.tsv, .csv, .txt or a folder)", scheduler=scheduler, workers=workers)
         given = {tissue: path for tissue, path in (("wm", wm), ("gm", gm), ("csf", csf)) if path}
         _infer_one(Subject(out.name, dwi, bval, bvec, grad, mask, given), out, choices)
         return
-    files = {"bval": bval, "bvec": bvec, "grad": grad, "mask": mask, "wm": wm, "gm": gm, "csf": csf}
-    _check_absent("one scan; a table has columns for them", **files)
     if scheduler and workers:
         raise typer.BadParameter(f"--workers {workers} and --scheduler {scheduler}: give one of them")
     infer_list(dwi, out, choices, scheduler, workers, retries)

@@ -45,8 +45,7 @@ def simulate(
     """Simulate a scan with exact truth: fibres, fODFs, tissues, bundles and their ends."""
     if Path(what).suffix == "" and not Path(what).is_file() and what not in FAMILY_NAMES:
         raise SimulationError(f"family {what!r}: give one of {', '.join(FAMILY_NAMES)}, or a geometry file (.json)")
-    geometry = None if what in FAMILY_NAMES else Path(what)
-    check_files(geometry, bval, bvec, grad, affine, out=out, force=force)
+    check_files(None if what in FAMILY_NAMES else Path(what), out=out, force=force)
     check_choice("--protocol", protocol, PROTOCOL_NAMES)
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.simulate import gradients_of, plan_of, read_affine, write_simulation

@@ -288,7 +288,7 @@ def test_what_a_command_says(capsys, fitted, tmp_path):
     assert ran.err.splitlines() == ["gradient check", "first estimate", "training", "inference", "peaks", "writing"]
     lines = ran.out.splitlines()
     assert lines[0].startswith("144 voxels; training 2 steps on 1 CPU threads")
-    assert lines[1].startswith("gradients: gradient directions")
+    assert "gradient directions" in lines[1]
     assert lines[2].startswith(f"wrote {len(WITH_ALL_TISSUES)} files in {out}: ")
     assert lines[3].startswith(f"look at {out / 'fit.png'}")
     assert lines[-1] == f"  tckgen {out}/wm_fod.nii.gz tracks.tck -seed_image {out}/mask.nii.gz -select 10000"
