@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
+from shd.cli.early_checks import check_files
 from shd.cli.evaluation_tables import assessment_tables, scan_tables, tractogram_table
-from shd.cli.messages import complain, tell, tell_files
+from shd.cli.fit import check_choices
+from shd.cli.messages import tell, tell_files
 from shd.cli.results import output_folder, paths_of
 from shd.errors import OutputError, number_of
 
@@ -63,16 +65,16 @@ def evaluate(
     """Score results against a simulated truth (--truth), or our fit on a scan that has none (--scan)."""
     given = [*(results or []), *peaks, *tractogram]
     _check_choice(given, truth, scan)
+    check_choices(minutes, steps, None, None)
     _check_folder(out)
+    check_files(truth, scan, bval, bvec, grad, mask, out=out, force=force, wm=wm, gm=gm, csf=csf)
     if truth is not None:
         _evaluate_results(results or [], peaks, tractogram, truth, out, threshold, force)
         return
     assert scan is not None
-    from shd.cli.fit import check_choices
     from shd.io.responses import read_given_responses
     from shd.io.scans import read_scan
 
-    check_choices(minutes, steps, None, None)
     read = read_scan(scan, bval, bvec, grad, mask)
     responses = read_given_responses({"wm": wm, "gm": gm, "csf": csf}, read)
     inputs = paths_of(scan=scan, bval=bval, bvec=bvec, grad=grad, mask=mask, wm=wm, gm=gm, csf=csf)
@@ -147,15 +149,13 @@ def _evaluate_scan(
 
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.scan_evaluation import compare_methods, write_scan_evaluation
-    from shd.scans.coherence import gradient_coherence
+    from shd.scans.coherence import checked_directions
     from shd.signal.response_estimation import estimate_responses
 
     with output_folder(out, force, inputs=inputs.values()) as folder:
-        coherence = gradient_coherence(scan)
+        coherence = checked_directions(scan)
         if coherence.consistent:
-            tell(f"gradients: {coherence.message}")
-        else:
-            complain("warning", "yellow", coherence.message)
+            tell(coherence.message)
         if responses is None:
             responses, _ = estimate_responses(scan.intensities(np.argwhere(scan.mask)), scan.gradients, scan.mask)
         with shown_progress() as report:

@@ -5,6 +5,8 @@ from shlex import quote
 
 import typer
 
+from shd.cli.early_checks import check_files
+from shd.cli.export_bids import check_bids, export_bids
 from shd.cli.messages import tell, tell_command
 from shd.cli.results import said_if_interrupted
 from shd.errors import number_of
@@ -28,16 +30,17 @@ def export(
     force: bool = typer.Option(False, "--force", help="Replace files that exist."),
 ) -> None:
     """Write a result in the formats of MRtrix3, DIPY, scilpy, TractSeg and DSI Studio."""
-    from shd.cli.export_bids import export_bids
+    formats = [name.strip() for name in to.split(",") if name.strip()]
+    participant = check_bids(formats, dest, subject, degree, mask) if "bids" in formats else None
+    check_files(out, mask)
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.export import export as write_formats
     from shd.fitting.export import export_folder, read_source
     from shd.fitting.exports.format import Choices
 
-    formats = [name.strip() for name in to.split(",") if name.strip()]
     choices = Choices(basis=basis, sphere=sphere, fixel_format=fixel_format)
-    if "bids" in formats:
-        export_bids(out, formats, dest, subject, session, space, template, degree, mask, force)
+    if participant is not None and dest is not None:
+        export_bids(out, dest, participant, session, space, template, force)
         return
     dest = dest or export_folder(out)
     source = read_source(out, degree, mask)

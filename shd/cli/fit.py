@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from shd.cli.early_checks import check_files, check_model
 from shd.cli.messages import tell
 from shd.cli.results import announce, output_folder
 from shd.cli.scan_arguments import BVAL, BVEC, GRAD, IGNORE_BAD_VOXELS, MASK, scan_given
@@ -27,7 +28,7 @@ def fit(
     minutes: float | None = typer.Option(None, min=0.0, help="Training time; by default ¼ to 2½ by the mask's size."),
     steps: int | None = typer.Option(None, min=1, help="Training steps in place of minutes: the same result always."),
     degree: int | None = typer.Option(None, help="Degree of the fODFs; 12 if not given."),
-    start: str | None = typer.Option(None, help="Trained network to adapt: small (default), base, a file, or none."),
+    start: str | None = typer.Option(None, help="Network to adapt: small (default), base, a file or folder, or none."),
     width: int | None = typer.Option(None, min=1, help="Channels of a network from nothing; 8 on a CPU, 32 on a GPU."),
     tile: int = typer.Option(8, help="Side of the training tiles in voxels (even); smaller takes less memory."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
@@ -38,6 +39,9 @@ def fit(
     force: bool = typer.Option(False, "--force", help="Replace results; forget an interrupted fit."),
 ) -> None:
     """Fit the fODFs of one scan: a trained network is adapted to the scan, then applied to every voxel of the mask."""
+    check_choices(minutes, steps, degree, tile, engine)
+    _check_start(start, width)
+    check_files(dwi, bval, bvec, grad, mask, out=out, force=force, wm=wm, gm=gm, csf=csf)
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.budget import default_settings, describe
     from shd.fitting.device import usable_device
@@ -46,7 +50,6 @@ def fit(
     from shd.fitting.said_warnings import said_warnings
     from shd.io.subject_inputs import inputs_of, used_files
 
-    check_choices(minutes, steps, degree, tile, engine, width, start)
     device = usable_device(device)
     others: dict[str, Any] = {"start": start, "tile": tile, "seed": seed, "engine": engine}
     others |= {"threads": threads} if threads else {}
@@ -66,14 +69,15 @@ def fit(
     announce(result, files, out)
 
 
+def _check_start(start: str | None, width: int | None) -> None:
+    if start not in (None, "none"):
+        if width is not None:
+            raise typer.BadParameter(f"--width {width} and --start {start}: a trained network has one; give either")
+        check_model(start)
+
+
 def check_choices(
-    minutes: float | None,
-    steps: int | None,
-    degree: int | None,
-    tile: int | None,
-    engine: str = "auto",
-    width: int | None = None,
-    start: str | None = None,
+    minutes: float | None, steps: int | None, degree: int | None, tile: int | None, engine: str = "auto"
 ) -> None:
     """Raise a usage error for options that exclude each other or cannot be."""
     if minutes is not None and steps is not None:
@@ -86,5 +90,3 @@ def check_choices(
         raise typer.BadParameter(f"--tile {tile}: give an even number from 2")
     if engine not in ENGINE_NAMES:
         raise typer.BadParameter(f"--engine {engine}: give one of {', '.join(ENGINE_NAMES)}")
-    if width is not None and start not in (None, "none"):
-        raise typer.BadParameter(f"--width {width} and --start {start}: a trained network has one; give either")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from shd.cli.early_checks import check_files, check_model
+from shd.cli.fit import check_choices
 from shd.cli.results import announce, output_folder
 from shd.cli.scan_arguments import BVAL, BVEC, GRAD, IGNORE_BAD_VOXELS, MASK, scan_given
 
@@ -19,7 +21,7 @@ def infer(
     dwi: Path = typer.Argument(help="A scan (NIfTI, .mif); or a list: .tsv, .csv, .txt or a folder of QSIPrep's."),
     bval: Path | None = BVAL,
     bvec: Path | None = BVEC,
-    model: str = typer.Option("base", help="A packaged model's name, or the model.safetensors of a fit."),
+    model: str = typer.Option("base", help="base, small, or a model.safetensors or the folder of a fit or training."),
     out: Path = typer.Option(..., help="Folder for the results; of a list, with a folder for each subject."),
     grad: Path | None = GRAD,
     mask: Path | None = MASK,
@@ -39,19 +41,24 @@ def infer(
     retries: int = typer.Option(2, min=0, help="List: how often a subject is tried again whose worker died."),
 ) -> None:
     """Apply a trained network to a scan, or to every scan of a list, without training."""
-    from shd.cli.cohort_inference import infer_list
-    from shd.cli.fit import check_choices
-    from shd.fitting.cohort_subject import Choices
-    from shd.io.subjects import lists_subjects
+    from shd.io.subject_lists import lists_subjects
 
     check_choices(None, None, degree, tile, engine)
-    choices = Choices(model, degree, tile, device, threads, engine, bfloat16, ignore_bad_voxels, force)
-    if not lists_subjects(dwi):
+    listed = lists_subjects(dwi)
+    files = {"bval": bval, "bvec": bvec, "grad": grad, "mask": mask, "wm": wm, "gm": gm, "csf": csf}
+    if listed:
+        _check_absent("one scan; a table has columns for them", **files)
+    else:
         _check_absent("a list (.tsv, .csv, .txt or a folder)", scheduler=scheduler, workers=workers)
+    check_files(dwi, bval, bvec, grad, mask, out=None if listed else out, force=force, wm=wm, gm=gm, csf=csf)
+    check_model(model)
+    from shd.cli.cohort_inference import infer_list
+    from shd.fitting.cohort_subject import Choices
+
+    choices = Choices(model, degree, tile, device, threads, engine, bfloat16, ignore_bad_voxels, force)
+    if not listed:
         _infer_one(scan_given(out, dwi, bval, bvec, grad, mask, wm=wm, gm=gm, csf=csf), out, choices)
         return
-    files = {"bval": bval, "bvec": bvec, "grad": grad, "mask": mask, "wm": wm, "gm": gm, "csf": csf}
-    _check_absent("one scan; a table has columns for them", **files)
     if scheduler and workers:
         raise typer.BadParameter(f"--workers {workers} and --scheduler {scheduler}: give one of them")
     infer_list(dwi, out, choices, scheduler, workers, retries)

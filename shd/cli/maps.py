@@ -5,6 +5,7 @@ from shlex import quote
 
 import typer
 
+from shd.cli.early_checks import check_files
 from shd.cli.messages import tell, tell_command, tell_files
 from shd.cli.results import output_folder
 from shd.errors import OutputError
@@ -21,14 +22,15 @@ def maps(
     force: bool = typer.Option(False, "--force", help="Replace maps in the folder."),
 ) -> None:
     """Make scalar maps: fibre density, number of fibres, anisotropy, colours, dispersion, tissue fractions."""
-    from shd.cli.progress_bar import shown_progress
-    from shd.fitting.checked_result import read_checked_result
-    from shd.fitting.maps import make_maps, peaks_of, wanted_maps, write_maps
-
     dest = dest or (result if result.is_dir() else result.parent) / "maps"
     for name in ("run.json", "wm_fod.nii.gz"):
         if (dest / name).exists():
             raise OutputError(f"{dest}: holds {name}, so it is no place for maps; give another --dest")
+    check_files(result, out=dest, force=force, option="--dest")
+    from shd.cli.progress_bar import shown_progress
+    from shd.fitting.checked_result import read_checked_result
+    from shd.fitting.maps import make_maps, peaks_of, wanted_maps, write_maps
+
     with output_folder(dest, force, option="--dest", inputs=[result], adds=True) as folder:
         stored = read_checked_result(result)
         names = wanted_maps(stored.fod, [name.strip() for name in only.split(",")] if only is not None else None)

@@ -5,6 +5,7 @@ from shlex import quote
 
 import typer
 
+from shd.cli.early_checks import check_files
 from shd.cli.messages import tell, tell_command, tell_files
 from shd.cli.results import output_folder
 
@@ -19,13 +20,14 @@ def normalise(
     force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
 ) -> None:
     """Divide fODFs and tissues by a smooth field, so that amplitudes compare between voxels and between scans."""
+    out = out or (result if result.is_dir() else result.parent) / "normalised"
+    if out.absolute() == result.absolute():
+        raise typer.BadParameter(f"--out {out} is the result itself; give another folder")
+    check_files(result, out=out, force=force)
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.checked_result import read_checked_result
     from shd.fitting.normalise import normalise_fit, write_normalised
 
-    out = out or (result if result.is_dir() else result.parent) / "normalised"
-    if out.absolute() == result.absolute():
-        raise typer.BadParameter(f"--out {out} is the result itself; give another folder")
     with output_folder(out, force, inputs=[result]) as folder:
         stored = read_checked_result(result)
         with shown_progress() as report:

@@ -5,6 +5,7 @@ from shlex import quote
 
 import typer
 
+from shd.cli.early_checks import check_files
 from shd.cli.messages import tell, tell_command
 from shd.errors import number_of
 
@@ -21,12 +22,15 @@ def peaks(
     force: bool = typer.Option(False, "--force", help="Replace the file."),
 ) -> None:
     """Find the peaks of fODFs: exact maxima, the highest first, as long as the fODF is high."""
+    from shd.io.atomic import check_absent, check_writable
+
+    check_files(result)
+    check_absent([out], force)
     import numpy as np
 
     from shd.errors import ScanError
     from shd.fitting.checked_result import read_checked_result
     from shd.fodf.peaks import find_peaks
-    from shd.io.atomic import check_writable
     from shd.io.images import image_files
     from shd.io.peaks import write_peaks
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from shd.cli.early_checks import check_files
 from shd.cli.scan_arguments import BVAL, BVEC, GRAD, IGNORE_BAD_VOXELS, MASK
 
 __all__ = ["estimate"]
@@ -20,6 +21,7 @@ def estimate(
     force: bool = typer.Option(False, "--force", help="Replace responses in the folder."),
 ) -> None:
     """Estimate the response functions: white matter for one shell; white matter, grey matter and CSF for several."""
+    check_files(dwi, bval, bvec, grad, mask)
     import numpy as np
 
     from shd.errors import number_of
@@ -27,12 +29,14 @@ def estimate(
     from shd.io.responses import write_response
     from shd.io.scans import read_scan
     from shd.io.staging import staged_files
+    from shd.scans.coherence import checked_directions
     from shd.signal.response import TISSUES
     from shd.signal.response_estimation import estimate_responses
 
     paths = {tissue: out / f"response_{tissue}.txt" for tissue in TISSUES}
     check_absent(paths.values(), force)
     scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
+    checked_directions(scan)
     responses, voxels = estimate_responses(scan.data[scan.mask].astype(np.float32), scan.gradients, scan.mask)
     with staged_files(out) as stage:
         for each in responses:

@@ -62,7 +62,13 @@ def paths_of(**given: Path | None) -> dict[str, str]:
 
 def announce(result: "Fit", files: Sequence[Path], out: Path) -> None:
     """Say what the gradient check found, what was written, and what may come next."""
-    tell(f"gradients: {result.coherence.message}")
+    if result.coherence.consistent:  # else a warning has said it
+        tell(result.coherence.message)
+    if len(result.responses) == 1:
+        tell(
+            "with a single shell there is white matter's response alone: fODFs in grey matter and fluid are spurious; "
+            "use a white-matter mask for tracking"
+        )
     tell_files(files, out)
     tell(f"look at {out / 'fit.png'}; next, for example")
     for command in (f"shd report {quote(str(out))}", *next_steps(out)):

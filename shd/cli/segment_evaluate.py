@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from shd.cli.early_checks import check_files
 from shd.cli.messages import tell_files
 from shd.cli.results import output_folder, paths_of
 
@@ -25,6 +26,7 @@ def evaluate(
     force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
 ) -> None:
     """Score probabilities: ROC AUC, average precision, Dice, and lesions found and invented."""
+    check_files(predicted, truth, out=out, force=force)
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.segment_evaluation import evaluate_segmentations, scored_pairs, write_segmentation_scores
 

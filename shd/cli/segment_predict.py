@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from shd.cli.early_checks import check_files
 from shd.cli.messages import complain, tell, tell_command, tell_files
 from shd.cli.results import output_folder
 from shd.errors import ShdError, number_of
@@ -17,7 +18,7 @@ __all__ = ["predict"]
 
 
 def predict(
-    model: Path = typer.Argument(help="The model.safetensors of shd segment train."),
+    model: Path = typer.Argument(help="What shd segment train wrote: its folder, or model.safetensors."),
     dwi: Path = typer.Argument(help="Preprocessed scan, NIfTI; or a list: .tsv, .csv, .txt or a folder of QSIPrep's."),
     bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default the .bval beside the scan."),
     bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
@@ -32,18 +33,23 @@ def predict(
     force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
 ) -> None:
     """Write the probability of each label in every voxel of a scan, and the likeliest one."""
+    from shd.io.model_files import model_file
+    from shd.io.subject_lists import lists_subjects
+
+    model = model_file(model, ())
+    listed = lists_subjects(dwi)
+    check_files(dwi, bval, bvec, grad, mask, out=None if listed else out, force=force)
     import torch
 
     from shd.fitting.device import usable_device
     from shd.fitting.segment_prediction import subjects_of
     from shd.io.segmenters import read_segmenter
-    from shd.io.subjects import lists_subjects
 
     if threads:
         torch.set_num_threads(threads)
     stored = read_segmenter(model, usable_device(device))
     subjects = subjects_of(dwi, out, {"bval": bval, "bvec": bvec, "grad": grad, "mask": mask})
-    listed, failed = lists_subjects(dwi), []
+    failed = []
     for folder, subject in subjects:
         try:
             _predict(model, stored, subject, folder, resample, ignore_bad_voxels, tile, force, skip=listed)

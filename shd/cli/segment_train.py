@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from shd.cli.early_checks import check_files
 from shd.cli.messages import tell, tell_command, tell_files
 from shd.cli.results import output_folder, paths_of
 
@@ -40,6 +41,7 @@ def train(
     """Train a network to label the voxels of raw scans that share one gradient table."""
     if held_out is not None and validation is not None:
         raise typer.BadParameter(f"--held-out {held_out:g} and --validation {validation}: give one of them")
+    check_files(subjects, validation, config, out=out, force=force)
     lists = {"subjects": subjects, "validation": validation, "config": config}
     given = {
         "held_out": held_out, "minutes": minutes, "steps": steps, "patch": patch, "batch": batch, "loss": loss,

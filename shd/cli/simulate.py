@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from shd.cli.early_checks import FAMILY_NAMES, PROTOCOL_NAMES, check_choice, check_files
 from shd.cli.messages import tell, tell_command, tell_files
 from shd.cli.results import output_folder, paths_of
-from shd.errors import number_of
+from shd.errors import SimulationError, number_of
 
 if TYPE_CHECKING:
     from shd.simulation.phantoms import Phantom
@@ -42,6 +43,10 @@ def simulate(
     force: bool = typer.Option(False, "--force", help="Replace results."),
 ) -> None:
     """Simulate a scan with exact truth: fibres, fODFs, tissues, bundles and their ends."""
+    if Path(what).suffix == "" and not Path(what).is_file() and what not in FAMILY_NAMES:
+        raise SimulationError(f"family {what!r}: give one of {', '.join(FAMILY_NAMES)}, or a geometry file (.json)")
+    check_files(None if what in FAMILY_NAMES else Path(what), out=out, force=force)
+    check_choice("--protocol", protocol, PROTOCOL_NAMES)
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.simulate import gradients_of, plan_of, read_affine, write_simulation
     from shd.fitting.simulate import simulate as simulate_scan

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from shd.cli.early_checks import TRACTOGRAM_ENDINGS, check_choice, check_ending, check_files
 from shd.cli.messages import tell, tell_command
 from shd.cli.results import paths_of, said_if_interrupted
 from shd.errors import number_of
@@ -35,6 +36,11 @@ def track(
     force: bool = typer.Option(False, "--force", help="Replace an existing tractogram."),
 ) -> None:
     """Follow fODFs: seeds to streamlines, in a file that every tractography program reads."""
+    from shd.tracking.settings import ALGORITHMS
+
+    check_choice("--algorithm", algorithm, ALGORITHMS)
+    check_files(fod, seeds, mask)
+    check_ending(out, TRACTOGRAM_ENDINGS)
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.checked_result import read_checked_result
     from shd.fitting.track import check_outputs, read_region, write_tracks

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from shd.cli.early_checks import check_files, check_model
 from shd.cli.messages import tell, tell_files
 from shd.cli.results import output_folder, paths_of
 
@@ -29,7 +30,7 @@ def train(
     signal: float | None = typer.Option(None, min=0, help="Weight of the loss without truth; 0.1 with --subjects."),
     learning_rate: float | None = typer.Option(None, help="Its peak; 0.001."),
     patience: int | None = typer.Option(None, min=1, help="Validations without improvement until it stops early."),
-    start: str | None = typer.Option(None, help="Network to go on from: a file, or a packaged one's name."),
+    start: str | None = typer.Option(None, help="Network to go on from: base, small, a file or a folder."),
     config: Path | None = typer.Option(None, help="JSON file with any of the settings; options go first."),
     keep: Path | None = typer.Option(None, help="Folder to keep examples in, once made, with their estimates."),
     workers: int | None = typer.Option(None, min=0, help="Processes that make examples; 0: in between steps."),
@@ -41,6 +42,10 @@ def train(
     force: bool = typer.Option(False, "--force", help="Replace results; forget an interrupted training."),
 ) -> None:
     """Train one network on many scans, simulated or measured, for any protocol; `torchrun … -m shd train` shares it."""
+    writes = os.environ.get("RANK", "0") == "0"  # of several processes the first alone
+    check_files(subjects, group_response, config, out=out if writes else None, force=force)
+    if start is not None:
+        check_model(start)
     inputs = paths_of(subjects=subjects, group_response=group_response, config=config, keep=keep)
     given = {
         "simulated": simulated, "boxes": boxes, "held_out": held_out, "minutes": minutes, "steps": steps,

@@ -24,7 +24,8 @@ from shd.fitting.said_warnings import said_warnings
 from shd.graphs.spatial import distance_classes
 from shd.inference.memory import voxels_that_fit
 from shd.inference.tiled import HALO
-from shd.io.checkpoints import PACKAGED, read_model
+from shd.io.checkpoints import read_model
+from shd.io.model_files import PACKAGED
 from shd.io.subject_inputs import changed_inputs, inputs_of, used_files
 from shd.io.subjects import Subject
 

@@ -10,10 +10,31 @@ from pathlib import Path
 from shd.errors import OutputError, number_of
 from shd.io.atomic import write_json
 
-__all__ = ["OutputFolder"]
+__all__ = ["OutputFolder", "check_free"]
 
 _RECORDS = ("run.json", "simulation.json", "evaluation.json", "scores.json", "maps.json")
+_INSIDE = ".partial"
 _WRITTEN = "written"
+
+
+def check_free(out: Path, force: bool = False, option: str = "--out") -> None:
+    """Raise OutputError where `out` is a file, or a folder with files that may not be replaced; nothing is made.
+
+    force, option: as in `OutputFolder`.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise OutputError(f"{out}: is a file; give a folder that does not exist yet")
+        held = sorted(path.name for path in out.iterdir() if path.name != _INSIDE) if out.is_dir() else []
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another {option}") from error
+    earlier = _earlier(out)
+    if held and not (force and earlier):
+        also = ", or --force" if earlier else ""
+        but = ", and --force replaces nothing but an earlier result" if force else ""
+        raise OutputError(
+            f"{out}: holds {number_of(len(held), 'file')} already ({held[0]}, …){but}; give another {option}{also}"
+        )
 
 
 class OutputFolder:
@@ -42,19 +63,10 @@ class OutputFolder:
         """
         self.out = Path(os.path.abspath(out))  # noqa: PTH100  (a name for the folder beside it; links stay links)
         try:
-            if self.out.exists() and not self.out.is_dir():
-                raise OutputError(f"{out}: is a file; give a folder that does not exist yet")
-            inside, beside = self.out / ".partial", self.out.with_name(self.out.name + ".partial")
+            check_free(out, force, option)
+            inside, beside = self.out / _INSIDE, self.out.with_name(self.out.name + ".partial")
             self.partial = inside if self.out.is_dir() else beside
-            held = sorted(path.name for path in self.out.iterdir() if path != inside) if self.out.is_dir() else []
-            self._earlier, self._adds = _written(self.out) or _written(inside), adds
-            if held and not (force and self._earlier):
-                also = ", or --force" if self._earlier else ""
-                but = ", and --force replaces nothing but an earlier result" if force else ""
-                raise OutputError(
-                    f"{out}: holds {number_of(len(held), 'file')} already ({held[0]}, …){but}; give another "
-                    f"{option}{also}"
-                )
+            self._earlier, self._adds = _earlier(self.out), adds
             self._check_inputs(inputs, option)
             self._results_remain = False
             self._made = [folder for folder in self.partial.parents if not folder.exists()]
@@ -139,6 +151,11 @@ class OutputFolder:
 def _place(name: str) -> tuple[bool, str]:
     """Order names with records first."""
     return name not in _RECORDS, name
+
+
+def _earlier(out: Path) -> set[str]:
+    """Return the files of an earlier result, also of one that was about to take its place."""
+    return _written(out) or _written(out / _INSIDE)
 
 
 def _written(folder: Path) -> set[str]:

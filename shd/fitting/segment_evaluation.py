@@ -18,7 +18,8 @@ from shd.io.atomic import write_json
 from shd.io.grids import check_same_grid
 from shd.io.images import read_with_sidecar
 from shd.io.labels import read_labels
-from shd.io.subjects import lists_subjects, read_subjects
+from shd.io.subject_lists import lists_subjects
+from shd.io.subjects import read_subjects
 from shd.io.tables import write_csv
 from shd.report.segmentation_figure import curves_figure
 

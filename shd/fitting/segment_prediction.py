@@ -21,7 +21,9 @@ from shd.io.atomic import write_json
 from shd.io.images import write_image
 from shd.io.segmenters import StoredSegmenter
 from shd.io.subject_inputs import is_made_of
-from shd.io.subjects import Subject, lists_subjects, read_subjects
+from shd.io.subject_lists import lists_subjects
+from shd.io.subjects import Subject, read_subjects
+from shd.scans.coherence import checked_directions
 from shd.scans.q_table import q_signal
 from shd.scans.scan import Scan
 
@@ -78,6 +80,7 @@ def predict_subject(
     `resample`), ResourceError where a box does not fit into memory.
     """
     scan, _ = subject.read(ignore_bad_voxels)
+    checked_directions(scan, subject.name)
     signal = q_signal(scan, stored.table, resample)
     advance = counted("segmenting", int(scan.mask.sum()), report)
     return scan, label_probabilities(stored.network, signal, tile=tile, on_tile=advance)

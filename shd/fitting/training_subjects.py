@@ -15,6 +15,7 @@ from shd.io.images import write_image
 from shd.io.responses import write_response
 from shd.io.subject_inputs import inputs_of, state_name
 from shd.io.subjects import Subject
+from shd.scans.coherence import gradient_coherence
 from shd.scans.scan import Scan
 from shd.signal.response import TISSUES, Response
 from shd.signal.response_estimation import estimate_responses
@@ -100,6 +101,7 @@ def _complete(subject: Subject, state: str, folder: Path, tissues: tuple[str, ..
     if not (record.is_file() and _recorded(record) == state):
         try:
             scan, responses = subject.read(ignore_bad_voxels)
+            gradients = gradient_coherence(scan)
             if responses is None:
                 responses, _ = estimate_responses(scan.intensities(np.argwhere(scan.mask)), scan.gradients, scan.mask)
         except ShdError as error:  # files of many scans have one name
@@ -109,8 +111,12 @@ def _complete(subject: Subject, state: str, folder: Path, tissues: tuple[str, ..
         write_image(folder / "mask.nii.gz", [mask], mask.shape, scan.affine, {"Type": "Brain"})
         for response in responses:
             write_response(folder / f"response_{response.tissue}.txt", response)
-        write_json(record, {"state": state, "tissues": [response.tissue for response in responses]})
-    given = json.loads(record.read_text("utf-8"))["tissues"]
+        doubt = None if gradients.consistent else gradients.message
+        write_json(record, {"state": state, "tissues": [response.tissue for response in responses], "doubt": doubt})
+    held = json.loads(record.read_text("utf-8"))
+    if held.get("doubt"):  # of the gradient directions; said again where the subject is found complete
+        warnings.warn(f"{subject.name}: {held['doubt']}", ShdWarning, stacklevel=3)
+    given = held["tissues"]
     if not set(given) <= set(tissues):
         raise ResponseError(
             f"{subject.name}: {number_of(len(given), 'tissue')} ({', '.join(given)}), but the network has "

@@ -100,10 +100,14 @@ def _made_by_qsiprep(sidecar: Path) -> bool:
 
 
 def _fsl_pair(bval: Path, bvec: Path) -> Table:
-    values = _numbers(bval)
+    values, vectors = _numbers(bval), _numbers(bvec)
+    if 1 not in values.shape and 1 in vectors.shape:
+        raise GradientError(
+            f"{bval}: {values.shape[0]} rows of {values.shape[1]} numbers, and {bvec}: {vectors.shape[0]} of "
+            f"{vectors.shape[1]}; bval and bvec seem exchanged: give the b-values first"
+        )
     if 1 not in values.shape:
         raise GradientError(f"{bval}: {values.shape[0]} rows of {number_of(values.shape[1], 'b-value')}; FSL has 1 row")
-    vectors = _numbers(bvec)
     if vectors.shape[0] == 3:
         vectors = vectors.T
     if vectors.shape[1] != 3:

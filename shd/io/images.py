@@ -16,7 +16,7 @@ from shd._version import __version__
 from shd.errors import OutputError, ScanError
 from shd.io.atomic import put_json, whole_file
 from shd.io.mif import is_mif, read_mif, read_mif_header, write_mif
-from shd.io.nifti import open_image, read_image
+from shd.io.nifti import affine_of, open_image, read_image
 
 __all__ = ["image_files", "image_stem", "read_grid", "read_with_sidecar", "sidecar_path", "write_image"]
 
@@ -90,7 +90,7 @@ def read_grid(path: str | Path) -> tuple[tuple[int, ...], Float[np.ndarray, "4 4
         header = read_mif_header(path)
         return tuple(header.shape), header.affine
     image = open_image(path)
-    return tuple(int(size) for size in image.shape), np.asarray(image.affine, dtype=np.float64)
+    return tuple(int(size) for size in image.shape), affine_of(image, path.name)
 
 
 def read_with_sidecar(
@@ -112,7 +112,7 @@ def read_with_sidecar(
         sidecar = json.loads(json_path.read_text(encoding="utf-8")) if json_path.exists() else {}
     except ValueError as error:
         raise ScanError(f"{json_path}: not readable as JSON ({error}); correct or remove it") from error
-    return np.asarray(data, dtype=np.float32), np.asarray(image.affine, dtype=np.float64), sidecar
+    return np.asarray(data, dtype=np.float32), affine_of(image, path.name), sidecar
 
 
 def _header(shape: tuple[int, ...], affine: Float[np.ndarray, "4 4"], dtype: str, nifti2: bool) -> nib.Nifti1Header:

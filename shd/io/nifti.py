@@ -1,18 +1,22 @@
 """NIfTI images as arrays: the type they have on disk where possible, and one clear error where not."""
 
+import warnings
 import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
-from shd.errors import ScanError
+from shd.errors import ScanError, ShdWarning
+from shd.io.grids import allowed_offset, greatest_offset
 from shd.io.unpacked import plain_numbers, unpacked
+from shd.scans.scan import check_affine
 
-__all__ = ["open_image", "read_image"]
+__all__ = ["affine_of", "open_image", "read_image"]
 
 _DAMAGE = (EOFError, OSError, ValueError, zlib.error)
 
@@ -57,6 +61,31 @@ def read_image(path: Path) -> tuple[nib.Nifti1Image, Shaped[np.ndarray, "*grid"]
             f"{path.name}: damaged or cut short: {_readable_bytes(path, proxy.offset):,} of {expected:,} bytes of "
             "image can be read; copy or download it again"
         ) from None
+
+
+def affine_of(image: nib.Nifti1Image, name: str) -> Float[np.ndarray, "4 4"]:
+    """Return an image's affine (voxel index → scanner RAS mm), checked; `name` is for messages.
+
+    Warns (ShdWarning) where the header gives two, sform and qform, that differ by more than a tenth of a voxel at a
+    corner; the sform counts. Raises ScanError where the affine has no inverse.
+    """
+    affine = np.asarray(image.affine, dtype=np.float64)
+    check_affine(name, affine)
+    if image.header["sform_code"] > 0 and image.header["qform_code"] > 0:
+        try:
+            other = np.asarray(image.header.get_qform(), dtype=np.float64)
+        except HeaderDataError:  # no rotation: a qform that no program can use misleads none
+            return affine
+        offset, allowed = greatest_offset(affine, other, image.shape), allowed_offset(affine)
+        if not offset <= allowed:
+            warnings.warn(
+                f"{name}: its header gives two positions, sform and qform, that differ by {offset:.2f} mm at a corner, "
+                f"more than the {allowed:.2f} mm allowed. The sform is used, as by MRtrix3; programs that use the "
+                "qform may see left and right exchanged: correct the header",
+                ShdWarning,
+                stacklevel=3,
+            )
+    return affine
 
 
 def _readable_bytes(path: Path, offset: int) -> int:

@@ -196,4 +196,26 @@ def read_given_responses(paths: Mapping[str, Path | None], scan: Scan) -> tuple[
             "give none"
         )
     signal = scan.data[scan.mask].astype(np.float32)
-    return tuple(read_response(path, tissue, scan.gradients, signal) for tissue, path in given.items())
+    responses = tuple(read_response(path, tissue, scan.gradients, signal) for tissue, path in given.items())
+    _warn_if_exchanged({response.tissue: response for response in responses})
+    return responses
+
+
+def _warn_if_exchanged(responses: Mapping[str, Response]) -> None:
+    """Warn where grey matter's response decays faster than CSF's, in which water diffuses freely."""
+    if not {"gm", "csf"} <= responses.keys():
+        return
+    grey, csf = (_apparent_diffusivity(responses[tissue]) for tissue in ("gm", "csf"))
+    if grey > csf:
+        warnings.warn(
+            f"grey matter's response decays as if by {1e3 * grey:.2g}e-3 mm²/s, faster than CSF's by "
+            f"{1e3 * csf:.2g}e-3 mm²/s (b = {_listed(responses['gm'].bvalues[:2])}); are --gm and --csf exchanged?",
+            ShdWarning,
+            stacklevel=4,
+        )
+
+
+def _apparent_diffusivity(response: Response) -> float:
+    """Return in mm²/s how fast the mean signal falls from b=0 to the lowest shell."""
+    low, high = np.maximum(response.coefficients[:2, 0], 1e-30)
+    return float(np.log(low / high) / (response.bvalues[1] - response.bvalues[0]))

@@ -13,9 +13,10 @@ from shd.io.gradients import read_fsl, read_mrtrix, read_qsiprep
 from shd.io.images import image_stem
 from shd.io.masks import read_mask
 from shd.io.mif import is_mif, read_mif
-from shd.io.nifti import read_image
+from shd.io.nifti import affine_of, read_image
 from shd.scans.brain_mask import computed_mask
-from shd.scans.scan import Scan, finite_voxels, without_sparse_shells
+from shd.scans.scan import Scan, check_affine, finite_voxels, without_sparse_shells
+from shd.scans.volumes import check_finite_volumes, check_volume_medians
 from shd.signal.gradients import Gradients, gradient_table
 
 __all__ = ["read_scan"]
@@ -43,7 +44,8 @@ def read_scan(
     mask: an image on the same grid, above 0.5 is inside; computed if None, with a warning that says how.
     ignore_bad_voxels: leave voxels that are NaN or infinite out of the mask, with a warning, in place of the error.
 
-    Shells with fewer than 6 directions are left out, with a warning. Raises `ScanError` or `GradientError` for
+    Shells with fewer than 6 directions are left out, with a warning; others say that a volume is far brighter or darker
+    than its shell, and that sform and qform contradict each other. Raises `ScanError` or `GradientError` for
     anything that cannot be used, each with the numbers that disagree and a way out.
     """
     path = Path(dwi)
@@ -58,7 +60,9 @@ def read_scan(
     inside = _mask_for(path, data, affine, gradients, mask)
     if ignore_bad_voxels:
         inside = _without_bad(path.name, data, inside)
-    return without_sparse_shells(Scan(data, affine, gradients, inside, name=image_stem(path)))
+    scan = Scan(data, affine, gradients, inside, name=image_stem(path))
+    check_volume_medians(scan.name, scan.data, scan.mask, scan.gradients)
+    return without_sparse_shells(scan)
 
 
 def _series(
@@ -67,6 +71,7 @@ def _series(
     """Return intensities in their type, affine, and the gradient table in the header, if it has one."""
     if is_mif(path):
         held = read_mif(path)
+        check_affine(path.name, held.affine)
         return held.data, held.affine, held.gradients(path.name)
     image, data = read_image(path)
     if image.header["sform_code"] == 0 and image.header["qform_code"] == 0 and data.ndim == 4:
@@ -76,7 +81,7 @@ def _series(
             ShdWarning,
             stacklevel=3,
         )
-    return data, np.asarray(image.affine, dtype=np.float64), None
+    return data, affine_of(image, path.name), None
 
 
 def _read_gradients(
@@ -152,6 +157,7 @@ def _without_bad(
     """Return the mask without voxels that are NaN or infinite, saying how many."""
     bad = mask & ~finite_voxels(data)
     if bad.any():
+        check_finite_volumes(name, data, mask)
         warnings.warn(
             f"{name}: {bad.sum()} of {mask.sum()} voxels in the mask are NaN or infinite and are left out",
             ShdWarning,

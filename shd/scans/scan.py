@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer, Shaped
 
 from shd.errors import GradientError, ScanError, ShdWarning, number_of
+from shd.scans.volumes import check_finite_volumes
 from shd.signal.gradients import MINIMUM_DIRECTIONS, Gradients, axis_count
 from shd.sphere.rotations import grid_rotation
 
-__all__ = ["Scan", "finite_voxels", "grid_rotation", "without_sparse_shells"]
+__all__ = ["Scan", "check_affine", "finite_voxels", "grid_rotation", "without_sparse_shells"]
 
 _TOGETHER = 4096  # voxels read at a time
 
@@ -42,6 +43,7 @@ class Scan:
             )
         bad = self.mask & ~finite_voxels(self.data)
         if bad.any():
+            check_finite_volumes(self.name, self.data, self.mask)
             raise ScanError(
                 f"{self.name}: {bad.sum()} of {self.mask.sum()} voxels in the mask are NaN or infinite, the first at "
                 f"{tuple(map(int, np.argwhere(bad)[0]))}; exclude them with --ignore-bad-voxels or a smaller mask"
@@ -154,8 +156,12 @@ def _check_shapes(scan: Scan) -> None:
             f"{scan.name}: the mask is {scan.mask.shape} but the scan {scan.data.shape[:3]}; "
             "resample the mask to the scan"
         )
-    if not np.isfinite(scan.affine).all() or abs(np.linalg.det(scan.affine[:3, :3])) < 1e-9:
+    check_affine(scan.name, scan.affine)
+
+
+def check_affine(name: str, affine: Float[np.ndarray, "4 4"]) -> None:
+    """Raise ScanError where an affine (voxel index → scanner RAS mm) has no inverse; `name` is of the image."""
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise ScanError(
-            f"{scan.name}: the affine {np.round(scan.affine[:3, :3], 4).tolist()} has no inverse; "
-            "correct the header"
+            f"{name}: the affine {np.round(affine[:3, :3], 4).tolist()} has no inverse; correct the header"
         )

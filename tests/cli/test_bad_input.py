@@ -156,7 +156,7 @@ def refusal(capsys, out: Path, *arguments: object) -> str:
 def test_bad_scan(capsys, tmp_path, files, command, case):
     change, pattern = CASES[case]
     change(files)
-    options = QUICK if command == "fit" else ("--model", tmp_path / "none.safetensors")
+    options = QUICK if command == "fit" else ("--model", "small")
     message = refusal(capsys, tmp_path / "a" / "b" / "out", command, *words(files), *options)
     assert re.search(pattern, message), message
 
@@ -175,6 +175,7 @@ def test_responses_without_white_matter(capsys, tmp_path, files):
 
 
 def test_two_gradient_tables(capsys, tmp_path, files):
+    (tmp_path / "dwi.b").touch()
     message = refusal(capsys, tmp_path / "out", "fit", *words(files), "--grad", tmp_path / "dwi.b", *QUICK)
     assert "2 gradient tables given" in message
 
@@ -312,7 +313,7 @@ def test_engines_that_are_not_there(capsys, tmp_path, files, monkeypatch):
 @pytest.mark.parametrize("command", ["fit", "infer"])
 def test_device_that_is_not_there(capsys, tmp_path, files, monkeypatch, command, device, says):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    options = ("--steps", "1") if command == "fit" else ("--model", tmp_path / "model.safetensors")
+    options = ("--steps", "1") if command == "fit" else ("--model", "small")
     message = refusal(capsys, tmp_path / "out", command, *words(files), *options, "--device", device)
     assert says in message
 

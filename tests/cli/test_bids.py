@@ -73,7 +73,7 @@ def test_participants_then_the_group_then_amplitudes_in_its_unit(capsys, place):
      ("qsiprep", "participant", ("--template", "bad.json"), "unknown field {sesion}"),
      ("qsiprep", "participant", ("--responses", "group"), "no response_wm.txt; give the folder"),
      ("qsiprep", "participant", ("--responses", "nowhere"), "nowhere: no response_wm.txt"),
-     ("qsiprep", "participant", ("--model", "./none.safetensors"), "none.safetensors: cannot be read"),
+     ("qsiprep", "participant", ("--model", "./none.safetensors"), "none.safetensors: no such network"),
      ("qsiprep", "participant", ("--n-workers", 2, "--scheduler", "x:1"), "--n-workers 2 and --scheduler x:1"),
      ("qsiprep", "participant", ("--degree", 3), "--degree 3"), ("qsiprep", "session", (), "'session' is not one of"),
      ("qsiprep", "group", (), "0 of 5 scans have results; first run shd bids … participant"),

@@ -295,7 +295,7 @@ def test_what_a_command_says(capsys, fitted, tmp_path):
     assert ran.err.splitlines() == stages
     lines = ran.out.splitlines()
     assert lines[0].startswith("144 voxels; training 2 steps on 1 CPU threads")
-    assert lines[1].startswith("gradients: gradient directions")
+    assert "gradient directions" in lines[1]
     assert lines[2].startswith(f"wrote {len(WITH_ALL_TISSUES)} files in {out}: ")
     assert lines[3].startswith(f"look at {out / 'fit.png'}")
     assert lines[4:] == [

@@ -124,7 +124,7 @@ def bad_inputs(tmp_path, subjects):
         "no shells named": ([first / "response_wm.txt", tmp_path / "bare.txt"], "bare.txt: 2 rows, for shells it does"),
         "no tissue named": ([tmp_path / "nameless.txt"] * 2, "its name holds 0 of the words wm, gm, csf"),
         "no response": ([first, tmp_path / "empty"], "empty: no response_wm.txt"),
-        "missing": ([first / "response_wm.txt", tmp_path / "none.txt"], "none.txt: response cannot be read"),
+        "missing": ([first / "response_wm.txt", tmp_path / "none.txt"], "none.txt: no such file"),
     }
 
 

@@ -152,7 +152,7 @@ REFUSED = {
     "no ending": (("--out", "{}/tracks"), "tracks: ends in nothing; give .trx"),
     "lengths": (("--min-length", 30, "--max-length", 20), "lengths from 30 to 20 mm"),
     "step": (("--step", 3), "a step of 3 mm: it must be above 0 and no larger than a voxel, 2 mm"),
-    "algorithm": (("--algorithm", "ifod2"), "algorithm 'ifod2': give one of deterministic, probabilistic, particle"),
+    "algorithm": (("--algorithm", "ifod2"), "--algorithm ifod2: give one of deterministic, probabilistic, particle"),
     "cutoff above all": (("--cutoff", 9, "--seed-count", 10), "exceeds 9; the highest at the seeds is 3.58"),
     "nothing so long": (("--min-length", 200, "--seed-count", 10), "0 streamlines from 10 seeds, of 200 to 250 mm"),
     "two numbers of seeds": (("--seed-count", 9, "--seeds-per-voxel", 2), "2 seeds a voxel and 9 seeds in all"),

@@ -8,7 +8,8 @@ import pytest
 
 from shd.errors import ResponseError, ScanError
 from shd.io.responses import write_response
-from shd.io.subjects import Subject, lists_subjects, read_subjects
+from shd.io.subject_lists import lists_subjects
+from shd.io.subjects import Subject, read_subjects
 from shd.simulation import crossing_phantom
 from shd.simulation.protocols import Protocol
 from tests.support.affines import AFFINES, write_table
