@@ -6,6 +6,9 @@ from pathlib import Path
 import typer
 
 from shd.cli.bids_levels import Asked
+from shd.cli.early_checks import check_model
+from shd.cli.fit import check_choices
+from shd.errors import ScanError
 
 __all__ = ["bids"]
 
@@ -29,7 +32,7 @@ def bids(
     ),
     responses: str = typer.Option("own", help="own of each scan; group, of the group level; or a folder with them."),
     template: str = typer.Option("bep016", help="Names: bep016, qsirecon, or a JSON or INI file of patterns."),
-    model: str = typer.Option("base", help="A packaged model's name, or the model.safetensors of a fit."),
+    model: str = typer.Option("base", help="base, small, or a model.safetensors or the folder of a fit or training."),
     degree: int | None = typer.Option(None, show_default="12", help="Degree of the fODFs."),
     tile: int | None = typer.Option(None, help="Half the side of the boxes in voxels (even); by default what fits."),
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
@@ -46,13 +49,15 @@ def bids(
     force: bool = typer.Option(False, "--force", help="Compute everything again, and replace results."),
 ) -> None:  # fmt: skip
     """Compute fODFs of a BIDS dataset's participants, or their group's responses."""
-    from shd.cli.bids_levels import average_group, infer_participants
-    from shd.cli.fit import check_choices
-    from shd.fitting.cohort_subject import Choices
-
     check_choices(None, None, degree, tile, engine)
+    if not source.is_dir():
+        raise ScanError(f"{source}: no such folder; give the folder that QSIPrep wrote")
+    check_model(model)
     if scheduler and n_workers:
         raise typer.BadParameter(f"--n-workers {n_workers} and --scheduler {scheduler}: give one of them")
+    from shd.cli.bids_levels import average_group, infer_participants
+    from shd.fitting.cohort_subject import Choices
+
     asked = Asked(source, out, tuple(participant_label), tuple(session_label), template, work_dir, skip_bids_validation)
     if level is Level.group:
         average_group(asked, responses, force)

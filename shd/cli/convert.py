@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from shd.cli.early_checks import check_files
 from shd.cli.messages import tell
 
 __all__ = ["convert"]
@@ -23,6 +24,7 @@ def convert(
     force: bool = typer.Option(False, "--force", help="Replace OUT."),
 ) -> None:
     """Convert harmonics between bases, axes and degrees, or peaks between layouts; exact, both ways."""
+    check_files(source)
     from shd.fitting.convert import convert_harmonics, convert_peaks
 
     if peaks:

@@ -9,8 +9,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from shd.cli.early_checks import check_files
+from shd.cli.fit import check_choices
 from shd.cli.messages import tell
 from shd.cli.results import announce, output_folder
+from shd.errors import number_of
 
 __all__ = ["demo", "score_table"]
 
@@ -21,15 +24,15 @@ def demo(
     force: bool = typer.Option(False, help="Replace results in the output folder."),
 ) -> None:
     """Fit human data and two simulated crossings with known truth, the latter beside CSD: a few minutes in all."""
-    from shd.cli.fit import check_choices
+    check_choices(minutes, None, None, tile=8)
+    check_files(out=out, force=force)
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.demo import ANGLES, SNR, crossing_trial, human_scan, write_demo
     from shd.fitting.fit import fit
 
-    check_choices(minutes, None, None, tile=8)
     with output_folder(out, force) as folder:
         scan = human_scan()
-        tell(f"1 of 3: human brain, {int(scan.mask.sum())} voxels ({scan.name} of the dipy package)")
+        tell(f"1 of 3: human brain, {number_of(int(scan.mask.sum()), 'voxel')} ({scan.name} of the dipy package)")
         with shown_progress() as report:
             human = fit(scan, minutes=minutes, report=report)
         runs = []

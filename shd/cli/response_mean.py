@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from shd.cli.early_checks import check_files
 from shd.cli.messages import tell
 
 __all__ = ["mean"]
@@ -17,6 +18,7 @@ def mean(
     force: bool = typer.Option(False, "--force", help="Replace files that exist."),
 ) -> None:
     """Average responses, each brought to the group's intensity first: amplitudes fitted with the mean compare."""
+    check_files(*responses)
     from shd.errors import OutputError
     from shd.fitting.response_average import mean_responses
     from shd.io.atomic import check_absent

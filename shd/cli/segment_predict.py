@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from shd.cli.messages import complain, tell, tell_command
+from shd.cli.early_checks import check_files
+from shd.cli.messages import complain, tell, tell_command, tell_files
 from shd.cli.results import output_folder
-from shd.errors import ShdError
+from shd.errors import ShdError, number_of
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.io.segmenters import StoredSegmenter
@@ -17,7 +18,7 @@ __all__ = ["predict"]
 
 
 def predict(
-    model: Path = typer.Argument(help="The model.safetensors of shd segment train."),
+    model: Path = typer.Argument(help="What shd segment train wrote: its folder, or model.safetensors."),
     dwi: Path = typer.Argument(help="Preprocessed scan, NIfTI; or a list: .tsv, .csv, .txt or a folder of QSIPrep's."),
     bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default the .bval beside the scan."),
     bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
@@ -32,18 +33,23 @@ def predict(
     force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
 ) -> None:
     """Write the probability of each label in every voxel of a scan, and the likeliest one."""
+    from shd.io.model_files import model_file
+    from shd.io.subject_lists import lists_subjects
+
+    model = model_file(model, ())
+    listed = lists_subjects(dwi)
+    check_files(dwi, bval, bvec, grad, mask, out=None if listed else out, force=force)
     import torch
 
     from shd.fitting.device import usable_device
     from shd.fitting.segment_prediction import subjects_of
     from shd.io.segmenters import read_segmenter
-    from shd.io.subjects import lists_subjects
 
     if threads:
         torch.set_num_threads(threads)
     stored = read_segmenter(model, usable_device(device))
     subjects = subjects_of(dwi, out, {"bval": bval, "bvec": bvec, "grad": grad, "mask": mask})
-    listed, failed = lists_subjects(dwi), []
+    failed = []
     for folder, subject in subjects:
         try:
             _predict(model, stored, subject, folder, resample, ignore_bad_voxels, tile, force, skip=listed)
@@ -53,7 +59,9 @@ def predict(
             complain("failed", "bold red", f"{subject.name}: {error}")
             failed.append(subject.name)
     if failed:
-        complain("error", "bold red", f"{len(failed)} of {len(subjects)} subjects failed: {', '.join(failed)}")
+        complain(
+            "error", "bold red", f"{len(failed)} of {number_of(len(subjects), 'subject')} failed: {', '.join(failed)}"
+        )
         raise typer.Exit(2)
     tell("with label images, next:")
     tell_command(f"shd segment evaluate {out} {dwi if listed else 'label.nii.gz'} --out scores")
@@ -73,15 +81,18 @@ def _predict(
 ) -> None:
     """Predict one subject; `skip`: leave a result of these inputs as it is, unless `force`."""
     from shd.cli.progress_bar import shown_progress
-    from shd.fitting.segment_prediction import is_predicted, predict_subject, prediction_inputs, write_prediction
+    from shd.fitting.segment_prediction import is_predicted, predict_subject, prediction_choices, write_prediction
+    from shd.io.subject_inputs import inputs_of, used_files
 
-    inputs = prediction_inputs(model, subject, resample, ignore_bad_voxels)
-    if skip and not force and is_predicted(out, inputs):
+    choices = prediction_choices(model, resample, ignore_bad_voxels)
+    if skip and not force and is_predicted(out, subject, choices):
         tell(f"{subject.name}: finished already, in {out}")
         return
-    with output_folder(out, force) as folder, shown_progress() as report:
+    files = [model, *used_files(subject)[0].values()]
+    with output_folder(out, force, inputs=files) as folder, shown_progress() as report:
+        inputs = {**inputs_of(subject), **choices}
         scan, chances = predict_subject(
             stored, subject, resample=resample, ignore_bad_voxels=ignore_bad_voxels, tile=tile, report=report
         )
         files = write_prediction(folder, stored, scan, chances, inputs)
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+    tell_files(files, out)

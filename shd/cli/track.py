@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from shd.cli.early_checks import TRACTOGRAM_ENDINGS, check_choice, check_ending, check_files
 from shd.cli.messages import tell, tell_command
 from shd.cli.results import paths_of, said_if_interrupted
+from shd.errors import number_of
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.fitting.track import Tracked
@@ -35,6 +37,11 @@ def track(
     force: bool = typer.Option(False, "--force", help="Replace an existing tractogram."),
 ) -> None:
     """Follow fODFs: seeds to streamlines, in a file that every tractography program reads."""
+    from shd.tracking.settings import ALGORITHMS
+
+    check_choice("--algorithm", algorithm, ALGORITHMS)
+    check_files(fod, seeds, mask)
+    check_ending(out, TRACTOGRAM_ENDINGS)
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.checked_result import read_checked_result
     from shd.fitting.track import check_outputs, read_region, write_tracks
@@ -61,7 +68,10 @@ def _announce(tracked: "Tracked", files: tuple[Path, ...], fod: Path) -> None:
     """Say what was found, what was written, and what may come next."""
     count = len(tracked.tractogram.streamlines.lengths)
     tracks, picture, _ = files
-    tell(f"{count} streamlines from {tracked.tractogram.seeds} seeds, {tracked.settings.algorithm}")
+    tell(
+        f"{number_of(count, 'streamline')} from {number_of(tracked.tractogram.seeds, 'seed')}, "
+        f"{tracked.settings.algorithm}"
+    )
     tell(f"wrote {', '.join(str(path) for path in files)}")
     shown = tracks.suffix == ".tck" or find_spec("fury") is not None
     viewers = "next, for example" if shown else "mrview takes a .tck, dipy_horizon needs FURY (pip install fury)"

@@ -2,8 +2,8 @@
 
 import torch
 
-from shd.engines.choice import choose_engine
-from shd.errors import ResourceError
+from shd.engines.choice import ENGINES, choose_engine
+from shd.errors import ResourceError, SettingsError
 from shd.graphs.spatial import distance_classes
 from shd.training.settings import default_device
 
@@ -36,5 +36,10 @@ def usable_device(name: str | None) -> str:
 
 
 def check_engine(name: str, device: str, kernel: int) -> None:
-    """Raise ResourceError where the engine `name` cannot run on `device` with kernels of `kernel` voxels a side."""
+    """Raise ResourceError where the engine `name` cannot run on `device` with kernels of `kernel` voxels a side.
+
+    Raises SettingsError for a name that is none.
+    """
+    if name not in ENGINES:
+        raise SettingsError(f"engine {name!r}: give one of {', '.join(ENGINES)}")
     choose_engine(name, torch.empty(0, dtype=torch.float32, device=device), len(distance_classes(kernel)))

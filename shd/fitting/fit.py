@@ -12,33 +12,34 @@ import torch
 from jaxtyping import Float, Float16, Float32
 
 from shd.engines import set_engine
-from shd.errors import ResourceError, ResponseError, ShdWarning, is_out_of_memory
+from shd.errors import ResourceError, ResponseError, SettingsError, ShdWarning, is_out_of_memory
 from shd.evaluation.residual_map import residual_map
 from shd.fitting.budget import default_settings
 from shd.fitting.device import check_engine, usable_device
 from shd.fitting.progress import Progress, Report, counted, silent
 from shd.fitting.range_warning import warn_outside
-from shd.fitting.resuming import resuming
+from shd.fitting.resuming import resume
 from shd.fodf.field import FodField
-from shd.fodf.peaks import Peaks, find_peaks
+from shd.fodf.peaks import Peaks, peaks_on_grid
 from shd.inference.tiled import deconvolve
-from shd.io.checkpoints import read_model, read_state, write_state
+from shd.io.checkpoints import StoredModel, read_model, write_state
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
-from shd.scans.coherence import CoherenceReport, gradient_coherence
+from shd.scans.coherence import CoherenceReport, checked_directions
 from shd.scans.normalisation import NormalisedScan, normalise
 from shd.scans.scan import Scan, without_sparse_shells
 from shd.scans.trained_range import TrainedRange
 from shd.signal.response import Response
 from shd.signal.response_estimation import estimate_responses
-from shd.sphere.harmonics import coefficient_count
 from shd.training.settings import FitSettings
 from shd.training.subject import SubjectTraining
 
-__all__ = ["DEGREE", "Clock", "Fit", "finish", "fit", "ordered", "prepare"]
+__all__ = ["DEGREE", "HIGHEST_DEGREE", "Clock", "Fit", "check_degree", "finish", "fit", "ordered", "prepare"]
 
 DEGREE = 12
 """Degree of the fODFs written. 8, enough for the signal, blurs small fibres and close ones (docs/accuracy.md)."""
+
+HIGHEST_DEGREE = 16
 
 CHECKPOINT_SECONDS = 20.0
 """Longest training that an interruption can lose."""
@@ -112,14 +113,18 @@ def fit(
     or not.
 
     Raises ResponseError where responses do not fit the shells or cannot be estimated, CheckpointError where
-    `checkpoint` is of another fit, ResourceError where memory or the device asked for is missing, ValueError for
-    settings together with another budget and for an odd degree. Warns (ShdWarning) where the gradient directions
-    contradict the anatomy, and where the minutes were enough for next to no training.
+    `checkpoint` is of another fit or the network to start from is none, ResourceError where memory or the device asked
+    for is missing, SettingsError for settings together with another budget and for a degree that cannot be. Warns
+    (ShdWarning) where the gradient directions contradict the anatomy, and where the minutes were enough for next to
+    no training.
     """
     if settings is not None and (minutes is not None or steps is not None):
-        raise ValueError(f"settings with their own budget, and minutes {minutes}, steps {steps}; give one of them")
-    if settings is not None:
-        check_engine(settings.engine, usable_device(settings.device), settings.kernel)
+        raise SettingsError(f"settings with their own budget, and minutes {minutes}, steps {steps}; give one of them")
+    check_degree(degree)
+    if settings is None:
+        settings = default_settings(int(scan.mask.sum()), minutes=minutes, steps=steps)
+    check_engine(settings.engine, usable_device(settings.device), settings.kernel)
+    stored = None if settings.start == "none" else read_model(settings.start)
     clock = Clock()
     scan, coherence, degree = prepare(scan, degree, report)
     clock.lap("coherence")
@@ -128,15 +133,11 @@ def fit(
         responses, _ = estimate_responses(scan.intensities(np.argwhere(scan.mask)), scan.gradients, scan.mask)
     responses = ordered(responses)
     clock.lap("responses")
-    if settings is None:
-        settings = default_settings(int(scan.mask.sum()), minutes=minutes, steps=steps)
     settings = replace(settings, degree=degree)  # what is regularised is what is written
     torch.set_num_threads(settings.threads)
     normalised = normalise(scan)
-    training, trained = _training(normalised, responses, settings, report, build)
-    if checkpoint is not None and checkpoint.exists():
-        with resuming(checkpoint):
-            training.load_state(*read_state(checkpoint))
+    training, trained = _training(normalised, responses, settings, stored, report, build)
+    resume(training, checkpoint)
     clock.lap("first estimate")
     _train(training, checkpoint, report)
     clock.lap("training")
@@ -156,29 +157,30 @@ def _training(
     scan: NormalisedScan,
     responses: tuple[Response, ...],
     settings: FitSettings,
+    stored: StoredModel | None,
     report: Report,
     build: Callable[[ModelConfig], Deconvolver],
 ) -> tuple[SubjectTraining, TrainedRange | None]:
-    """Return the training before its first step, from the trained network that the settings name, and its range."""
+    """Return the training before its first step, from a trained network if there is one, and its range."""
     on_estimate = counted("first estimate", len(scan.b0) * (1 + settings.parts), report)
-    if settings.start == "none":
+    if stored is None:
         return SubjectTraining(scan, responses, settings, on_estimate, build), None
-    stored = read_model(settings.start)
     training = SubjectTraining(scan, responses, settings, on_estimate, build, stored.network)
     warn_outside(stored, scan, responses, training.noise, settings.start)
     return training, stored.trained
+
+
+def check_degree(degree: int | None) -> None:
+    """Raise SettingsError for fODFs of an odd degree, or one beyond 16; None is the default."""
+    if degree is not None and (degree % 2 or not 2 <= degree <= HIGHEST_DEGREE):
+        raise SettingsError(f"degree {degree}: give an even number from 2 to {HIGHEST_DEGREE}")
 
 
 def prepare(scan: Scan, degree: int | None, report: Report = silent) -> tuple[Scan, CoherenceReport, int]:
     """Return the scan without shells too sparse to use, what its gradients' coherence says, and the degree to write."""
     report(Progress("gradient check", 0.0))
     scan = without_sparse_shells(scan)
-    coherence = gradient_coherence(scan)
-    if not coherence.consistent:
-        warnings.warn(coherence.message, ShdWarning, stacklevel=3)
-    degree = DEGREE if degree is None else degree
-    coefficient_count(degree)  # an odd degree is said now, not after the training
-    return scan, coherence, degree
+    return scan, checked_directions(scan), DEGREE if degree is None else degree
 
 
 def finish(
@@ -211,7 +213,7 @@ def finish(
         raise ResourceError(f"{error}: {way_out}") from error
     clock.lap("inference")
     report(Progress("peaks", 0.0))
-    peaks = find_peaks(fod.wm[fod.mask], threads=threads).on_grid(fod.mask)
+    peaks = peaks_on_grid(fod.wm, fod.mask, threads=threads)
     clock.lap("peaks")
     report(Progress("residual", 0.0))
     residual = residual_map(scan, fod, responses, noise)

@@ -8,7 +8,7 @@ import torch
 from shd.engines import set_engine
 from shd.errors import ResponseError
 from shd.fitting.device import check_engine, usable_device
-from shd.fitting.fit import Clock, Fit, finish, ordered, prepare
+from shd.fitting.fit import Clock, Fit, check_degree, finish, ordered, prepare
 from shd.fitting.progress import Progress, Report, counted, silent
 from shd.fitting.range_warning import warn_outside
 from shd.graphs.hemisphere import vertex_directions
@@ -40,18 +40,21 @@ def infer(
 ) -> Fit:
     """Return the fODFs of a scan by a trained network, without training.
 
-    model: "base" or "small", which come with the package and take any protocol, or the file of a fit or a training.
+    model: "base" or "small", which come with the package and take any protocol, or a file or the folder of a fit or a
+    training.
     responses: white matter first, then isotropic tissues. If None, those that the network was fitted with, so that
     amplitudes compare between scans of one scanner and protocol; a network of any protocol has none for other shells
     (beyond 80 s/mm²), and then they are estimated from the scan. degree: of the fODFs, 12 if None. tile: half the side
-    of the boxes computed at once; by default what half of the free memory holds. engine: one of `shd.engines.ENGINES`.
-    bfloat16: as in `deconvolve`. report: told the progress.
+    of the boxes computed at once; by default what half of the free memory holds, or 4 GiB. engine: one of
+    `shd.engines.ENGINES`. bfloat16: as in `deconvolve`. report: told the progress.
 
     Raises ResponseError for shells or tissues that the network does not take, and where responses cannot be estimated;
-    CheckpointError for a file that holds no model; ResourceError where memory or the device asked for is missing. Warns
-    (ShdWarning) where the scan is outside what the network was trained on, with the numbers.
+    CheckpointError for a file that holds no model; ResourceError where memory or the device asked for is missing;
+    SettingsError for a degree or an engine that cannot be. Warns (ShdWarning) where the gradient directions contradict
+    the anatomy, and where the scan is outside what the network was trained on, with the numbers.
     """
     clock = Clock()
+    check_degree(degree)
     device = usable_device(device)
     stored = read_model(model, device)
     network = stored.network
@@ -68,7 +71,9 @@ def infer(
     warn_outside(stored, normalised, responses, noise, model)
     vertices = vertex_directions(network.config.nside, network.config.hemisphere)
     advance = counted("first estimate", len(normalised.b0), report)
-    estimates = estimate_scan(normalised, responses, vertices, device, noise=noise, on_block=advance)
+    estimates = estimate_scan(
+        normalised, responses, vertices, device, noise=noise, engine=engine, on_block=advance
+    )
     clock.lap("first estimate")
     core = 2 * tile if tile else None
     fod, peaks, residual = finish(

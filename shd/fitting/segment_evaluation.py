@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from shd._version import __version__
-from shd.errors import EvaluationError, ScanError
+from shd.errors import EvaluationError, ScanError, number_of
 from shd.evaluation.lesion_scores import OVERLAP, LesionScores, lesion_scores
 from shd.evaluation.segmentation_scores import Curves, VoxelScores, curves, voxel_scores
 from shd.fitting.output_folder import OutputFolder
@@ -18,7 +18,8 @@ from shd.io.atomic import write_json
 from shd.io.grids import check_same_grid
 from shd.io.images import read_with_sidecar
 from shd.io.labels import read_labels
-from shd.io.subjects import lists_subjects, read_subjects
+from shd.io.subject_lists import lists_subjects
+from shd.io.subjects import read_subjects
 from shd.io.tables import write_csv
 from shd.report.segmentation_figure import curves_figure
 
@@ -125,7 +126,8 @@ def _read(folder: Path, label: Path) -> _Pair:
     """Return what `shd segment predict` wrote in a folder with the labels of an image."""
     image = folder / "probability.nii.gz"
     if not image.is_file():
-        raise ScanError(f"{folder}: holds no probability.nii.gz; give what shd segment predict wrote")
+        missing = "holds no probability.nii.gz" if folder.is_dir() else "no such folder"
+        raise ScanError(f"{folder}: {missing}; give what shd segment predict wrote")
     chances, affine, sidecar = read_with_sidecar(image)
     chances = chances[..., None] if chances.ndim == 3 else chances
     mask, grid, _ = read_with_sidecar(folder / "mask.nii.gz")
@@ -136,7 +138,10 @@ def _read(folder: Path, label: Path) -> _Pair:
     except (KeyError, TypeError, ValueError):
         raise ScanError(f"{folder}: probability.json names no Labels and Thresholds; predict again") from None
     if not len(labels) == len(thresholds) == chances.shape[-1]:
-        raise ScanError(f"{image}: {chances.shape[-1]} volumes but {len(labels)} labels in its sidecar; predict again")
+        raise ScanError(
+            f"{image}: {number_of(chances.shape[-1], 'volume')} but {number_of(len(labels), 'label')} in its "
+            "sidecar; predict again"
+        )
     truth = read_labels(label, str(image), chances.shape[:3], affine)
     return _Pair(np.moveaxis(chances, -1, 0), truth, mask > 0.5, labels, thresholds)
 

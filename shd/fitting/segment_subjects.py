@@ -11,6 +11,7 @@ from jaxtyping import Int
 from shd.errors import ScanError, ShdError, ShdWarning
 from shd.io.labels import read_labels
 from shd.io.subjects import Subject
+from shd.scans.coherence import checked_directions
 from shd.scans.q_table import QSignal, QTable, q_signal
 from shd.training.losses.segmentation import IGNORED
 from shd.training.segmentation_patches import LabelledSignal
@@ -58,6 +59,7 @@ def read_study(
             )
         try:
             scan, _ = subject.read(ignore_bad_voxels)
+            checked_directions(scan, subject.name)
             signal = q_signal(scan, table, resample)
         except ShdError as error:  # files of many scans have one name
             raise type(error)(f"{subject.name}: {error}") from error

@@ -9,6 +9,7 @@
 - `fixel_folder`, `pam5`, `fib`  fixels for MRtrix3, peaks for DIPY and for DSI Studio
 - `tractograms`, `trx`           streamlines in scanner mm
 - `grids`, `tables`              whether images lie on one grid; tables as CSV
-- `checkpoints`                  models and training states as safetensors
+- `checkpoints`                  models and training states as safetensors; `model_files` where a network's file is
+- `subjects`, `subject_lists`    the scans of a cohort, and what lists them
 - `atomic`                       files that appear whole
 """

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shd.errors import ScanError
+from shd.errors import ScanError, number_of
 from shd.io.bids_names import checked_label, entities_of
 from shd.io.subjects import Subject, read_subjects
 
@@ -33,9 +33,9 @@ def read_participants(
         held = sorted({getattr(of, field) for of in entities.values()} - {""})
         unknown = [label for label in wanted if label not in held]
         if unknown:
-            some = ", ".join(held[:_NAMES_SHOWN]) + (", …" if len(held) > _NAMES_SHOWN else "") or "none"
+            some = ", ".join(f"{key}-{label}" for label in held[:_NAMES_SHOWN]) + (", …" if len(held) > _NAMES_SHOWN else "") or "none"
             raise ScanError(
-                f"{source}: no scan of {key}-{unknown[0]} among {len(found)}; those there are of {key}: {some}"
+                f"{source}: no scan of {key}-{unknown[0]} among {number_of(len(found), 'scan')}; there are {some}"
             )
         found = tuple(s for s in found if not wanted or getattr(entities[s.name], field) in wanted)
     if not found:

@@ -14,7 +14,7 @@ from shd.errors import FormatError, ScanError
 from shd.fodf.lobes import Fixels
 from shd.io.images import NIFTI1_LONGEST, read_with_sidecar, write_image
 from shd.io.mif import is_mif, read_mif
-from shd.io.nifti import read_image
+from shd.io.nifti import affine_of, read_image
 
 __all__ = ["check_fixel_format", "read_fixels", "write_fixels"]
 
@@ -80,7 +80,7 @@ def read_fixels(folder: Path) -> tuple[Fixels, Bool[np.ndarray, "x y z"], Float[
         index, affine = held.data, held.affine
     else:
         image, index = read_image(file)
-        affine = np.asarray(image.affine, dtype=np.float64)
+        affine = affine_of(image, file.name)
     counts, firsts = index[..., 0].astype(np.int64), index[..., 1].astype(np.int64)
     inside = counts > 0
     numbers = counts[inside]

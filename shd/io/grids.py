@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from shd.errors import EvaluationError
 
-__all__ = ["check_same_grid", "greatest_offset", "grid_difference"]
+__all__ = ["allowed_offset", "check_same_grid", "greatest_offset", "grid_difference"]
 
 _ALLOWED = 0.1  # of the smallest edge of a voxel, at the corners of the volume
 
@@ -39,10 +39,15 @@ def grid_difference(
     if shape[:3] != other_shape[:3]:
         return f"{name} is {_times(shape)} voxels but {other} {_times(other_shape)}"
     offset = greatest_offset(affine, other_affine, shape)
-    allowed = _ALLOWED * float(np.linalg.norm(other_affine[:3, :3], axis=0).min())
+    allowed = allowed_offset(other_affine)
     if not offset <= allowed:
         return f"{name} lies {offset:.2f} mm away from {other} at a corner, more than the {allowed:.2f} mm allowed"
     return ""
+
+
+def allowed_offset(affine: Float[np.ndarray, "4 4"]) -> float:
+    """Return in mm how far the corners of one grid may lie apart: a tenth of a voxel's smallest edge."""
+    return _ALLOWED * float(np.linalg.norm(affine[:3, :3], axis=0).min())
 
 
 def greatest_offset(affine: Float[np.ndarray, "4 4"], other: Float[np.ndarray, "4 4"], shape: tuple[int, ...]) -> float:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from shd.errors import ScanError
 from shd.io.grids import grid_difference
 from shd.io.mif import is_mif, read_mif
-from shd.io.nifti import read_image
+from shd.io.nifti import affine_of, read_image
 
 __all__ = ["read_mask"]
 
@@ -32,7 +32,7 @@ def read_mask(
         values, grid = held.data, held.affine
     else:
         image, values = read_image(path)
-        grid = np.asarray(image.affine, dtype=np.float64)
+        grid = affine_of(image, path.name)
     if values.ndim > 3 and values.shape[3:] != (1,) * (values.ndim - 3):
         sizes = " × ".join(map(str, values.shape))
         raise ScanError(f"{path.name}: {sizes}, but 1 volume is needed; take one of them as {what}")

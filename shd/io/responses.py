@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from shd.errors import ResponseError, ShdWarning
+from shd.errors import ResponseError, ShdWarning, number_of
 from shd.io.atomic import whole_file
 from shd.scans.scan import Scan
 from shd.signal.gradients import Gradients
@@ -73,7 +73,8 @@ def read_stored_response(path: str | Path, tissue: str | None = None) -> Respons
     bvalues, rows = _read_rows(file)
     if bvalues is None:
         raise ResponseError(
-            f"{file}: {len(rows)} rows, for shells it does not name; name all {len(rows)} by a line '# Shells: 0,…'"
+            f"{file}: {number_of(len(rows), 'row')}, for shells it does not name; name all {len(rows)} by a line '# "
+            "Shells: 0,…'"
         )
     if tissue is None:
         tissue = _tissue_by_name(file, directed=bool(rows[:, 1:].any()))
@@ -122,7 +123,8 @@ def _read_rows(file: Path) -> tuple[Float[np.ndarray, " shell"] | None, Float[np
     rows = np.array(numbers)
     if bvalues is not None and len(bvalues) != len(rows):
         raise ResponseError(
-            f"{file}: {len(bvalues)} b-values ({_listed(bvalues)}) in the comment but {len(rows)} rows; correct either"
+            f"{file}: {number_of(len(bvalues), 'b-value')} ({_listed(bvalues)}) in the comment but "
+            f"{number_of(len(rows), 'row')}; correct either"
         )
     return bvalues, rows
 
@@ -147,8 +149,8 @@ def _bvalues_by_count(file: Path, rows: int, scan: Float[np.ndarray, " shell"]) 
     if rows == 1 and len(scan) == 2:
         return scan[1:]
     raise ResponseError(
-        f"{file}: {rows} rows, for shells it does not name, but the scan has {len(scan)}: b = {_listed(scan)}; "
-        "give a response for these shells, or name the file's by a line '# Shells: 0,…'"
+        f"{file}: {number_of(rows, 'row')}, for shells it does not name, but the scan has {len(scan)}: b = "
+        f"{_listed(scan)}; give a response for these shells, or name the file's by a line '# Shells: 0,…'"
     )
 
 
@@ -190,7 +192,30 @@ def read_given_responses(paths: Mapping[str, Path | None], scan: Scan) -> tuple[
         return None
     if "wm" not in given:
         raise ResponseError(
-            f"{len(given)} responses given ({', '.join(given)}) but none of white matter; add --wm, or give none"
+            f"{number_of(len(given), 'response')} given ({', '.join(given)}) but none of white matter; add --wm, or "
+            "give none"
         )
     signal = scan.data[scan.mask].astype(np.float32)
-    return tuple(read_response(path, tissue, scan.gradients, signal) for tissue, path in given.items())
+    responses = tuple(read_response(path, tissue, scan.gradients, signal) for tissue, path in given.items())
+    _warn_if_exchanged({response.tissue: response for response in responses})
+    return responses
+
+
+def _warn_if_exchanged(responses: Mapping[str, Response]) -> None:
+    """Warn where grey matter's response decays faster than CSF's, in which water diffuses freely."""
+    if not {"gm", "csf"} <= responses.keys():
+        return
+    grey, csf = (_apparent_diffusivity(responses[tissue]) for tissue in ("gm", "csf"))
+    if grey > csf:
+        warnings.warn(
+            f"grey matter's response decays as if by {1e3 * grey:.2g}e-3 mm²/s, faster than CSF's by "
+            f"{1e3 * csf:.2g}e-3 mm²/s (b = {_listed(responses['gm'].bvalues[:2])}); are --gm and --csf exchanged?",
+            ShdWarning,
+            stacklevel=4,
+        )
+
+
+def _apparent_diffusivity(response: Response) -> float:
+    """Return in mm²/s how fast the mean signal falls from b=0 to the lowest shell."""
+    low, high = np.maximum(response.coefficients[:2, 0], 1e-30)
+    return float(np.log(low / high) / (response.bvalues[1] - response.bvalues[0]))

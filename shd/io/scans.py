@@ -7,14 +7,16 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from shd.errors import GradientError, ScanError, ShdWarning
-from shd.io.gradients import qsiprep_evidence, read_fsl, read_mrtrix, read_qsiprep
+from shd.errors import ScanError, ShdWarning, number_of
+from shd.io.gradient_source import HEADER, MRTRIX, QSIPREP, GradientSource, gradient_source
+from shd.io.gradients import read_fsl, read_mrtrix, read_qsiprep
 from shd.io.images import image_stem
 from shd.io.masks import read_mask
 from shd.io.mif import is_mif, read_mif
-from shd.io.nifti import read_image
+from shd.io.nifti import affine_of, read_image
 from shd.scans.brain_mask import computed_mask
-from shd.scans.scan import Scan, finite_voxels, without_sparse_shells
+from shd.scans.scan import Scan, check_affine, finite_voxels, without_sparse_shells
+from shd.scans.volumes import check_finite_volumes, check_volume_medians
 from shd.signal.gradients import Gradients, gradient_table
 
 __all__ = ["read_scan"]
@@ -42,7 +44,8 @@ def read_scan(
     mask: an image on the same grid, above 0.5 is inside; computed if None, with a warning that says how.
     ignore_bad_voxels: leave voxels that are NaN or infinite out of the mask, with a warning, in place of the error.
 
-    Shells with fewer than 6 directions are left out, with a warning. Raises `ScanError` or `GradientError` for
+    Shells with fewer than 6 directions are left out, with a warning; others say that a volume is far brighter or darker
+    than its shell, and that sform and qform contradict each other. Raises `ScanError` or `GradientError` for
     anything that cannot be used, each with the numbers that disagree and a way out.
     """
     path = Path(dwi)
@@ -52,14 +55,14 @@ def read_scan(
             f"{path.name}: {data.ndim}-D image of {' × '.join(map(str, data.shape))}, but a scan has 4 dimensions and "
             "at least 2 volumes; give the whole series, not one volume"
         )
-    if scheme is not None and bval is None and bvec is None and grad is None:
-        gradients = _matching(path, data.shape[3], path.name, scheme[:, 3], scheme[:, :3])
-    else:
-        gradients = _read_gradients(path, affine, bval, bvec, grad, data.shape[3])
+    source = gradient_source(path, *(Path(file) if file is not None else None for file in (bval, bvec, grad)))
+    gradients = _read_gradients(path, affine, source, scheme, data.shape[3])
     inside = _mask_for(path, data, affine, gradients, mask)
     if ignore_bad_voxels:
         inside = _without_bad(path.name, data, inside)
-    return without_sparse_shells(Scan(data, affine, gradients, inside, name=image_stem(path)))
+    scan = Scan(data, affine, gradients, inside, name=image_stem(path))
+    check_volume_medians(scan.name, scan.data, scan.mask, scan.gradients)
+    return without_sparse_shells(scan)
 
 
 def _series(
@@ -68,6 +71,7 @@ def _series(
     """Return intensities in their type, affine, and the gradient table in the header, if it has one."""
     if is_mif(path):
         held = read_mif(path)
+        check_affine(path.name, held.affine)
         return held.data, held.affine, held.gradients(path.name)
     image, data = read_image(path)
     if image.header["sform_code"] == 0 and image.header["qform_code"] == 0 and data.ndim == 4:
@@ -77,36 +81,27 @@ def _series(
             ShdWarning,
             stacklevel=3,
         )
-    return data, np.asarray(image.affine, dtype=np.float64), None
+    return data, affine_of(image, path.name), None
 
 
 def _read_gradients(
     image: Path,
     affine: Affine,
-    bval: PathLike | None,
-    bvec: PathLike | None,
-    grad: PathLike | None,
+    source: GradientSource,
+    scheme: Float[np.ndarray, "volume 4"] | None,
     volumes: int,
 ) -> Gradients:
-    """Return the scan's gradient table from the files given or found."""
-    if grad is not None and (bval is not None or bvec is not None):
-        raise GradientError("2 gradient tables given: an MRtrix table and FSL files; give one of them")
-    if grad is None and (bval is None) != (bvec is None):
-        raise GradientError("1 of 2 FSL files given; give both bval and bvec")
-    if bvec is not None and is_mif(image):
-        raise GradientError(
-            f"{image.name} with {Path(bvec).name}: FSL's directions go along the axes of a NIfTI file, which need not "
-            f"be those of a .mif; give an MRtrix table, or the header one: mrconvert {image.name} -fslgrad "
-            f"{Path(bvec).name} {Path(bval or '').name} with_gradients.mif"
-        )
-    if grad is None and (bval is None or bvec is None):
-        bval, bvec, grad = _tables_beside(image)
-    if grad is not None:
-        source, (values, vectors) = Path(grad), read_mrtrix(grad)
-    else:
-        assert bval is not None and bvec is not None
-        source, (values, vectors) = Path(bval), _read_pair(image, affine, Path(bval), Path(bvec))
-    return _matching(image, volumes, source.name, values, vectors)
+    """Return the scan's gradient table, with a warning where it is not read as the name of its file says."""
+    files = source.files
+    if source.doubted is not None:
+        _warn_of_qsiprep(affine, source, *source.doubted)
+    if source.convention == HEADER:
+        assert scheme is not None
+        return _matching(image, volumes, image.name, scheme[:, 3], scheme[:, :3])
+    if source.convention == MRTRIX:
+        return _matching(image, volumes, files["grad"].name, *read_mrtrix(files["grad"]))
+    read = read_qsiprep if source.convention == QSIPREP else read_fsl
+    return _matching(image, volumes, files["bval"].name, *read(files["bval"], files["bvec"], affine))
 
 
 def _matching(
@@ -119,42 +114,17 @@ def _matching(
     """Return the table, whose rows are checked to be as many as volumes; `source` is where it was read."""
     if len(values) != volumes:
         raise ScanError(
-            f"{volumes} volumes ({image.name}) but {len(values)} b-values ({source}); is the b0 listed in both?"
+            f"{number_of(volumes, 'volume')} ({image.name}) but {number_of(len(values), 'b-value')} ({source}); is "
+            "the b0 listed in both?"
         )
     return gradient_table(values, vectors)
 
 
-def _tables_beside(image: Path) -> tuple[Path | None, Path | None, Path | None]:
-    """Return the FSL pair, or else the MRtrix table, named as the image."""
-    bval, bvec, grad = (image.with_name(image_stem(image) + suffix) for suffix in (".bval", ".bvec", ".b"))
-    if bval.is_file() and bvec.is_file() and not is_mif(image):
-        return bval, bvec, None
-    if grad.is_file():
-        return None, None, grad
-    if is_mif(image):
-        raise GradientError(
-            f"no gradient table given, {image.name} has no dw_scheme, and {grad.name} is not in {image.parent}; give "
-            "an MRtrix table"
-        )
-    raise GradientError(
-        f"no gradient table given, and neither {bval.name} with {bvec.name} nor {grad.name} is in {image.parent}; "
-        "give bval and bvec, or an MRtrix table"
-    )
-
-
-def _read_pair(
-    image: Path, affine: Affine, bval: Path, bvec: Path
-) -> tuple[Float[np.ndarray, " volume"], Float[np.ndarray, "volume 3"]]:
-    """Return the FSL pair's table, unless QSIPrep wrote it: then as QSIPrep means it, saying so."""
-    evidence = qsiprep_evidence(bvec) or qsiprep_evidence(image)
-    if evidence is None:
-        return read_fsl(bval, bvec, affine)
-    candidates = (bvec.with_suffix(".b"), image.with_name(image_stem(image) + ".b"))
-    table = next((file for file in candidates if file.is_file()), None)
+def _warn_of_qsiprep(affine: Affine, source: GradientSource, bvec: Path, evidence: Path) -> None:
     orientation = "".join(nib.aff2axcodes(affine))
     reading = (
-        f"the MRtrix table {table.name} beside it is used instead"
-        if table is not None
+        f"the MRtrix table {source.files['grad'].name} beside it is used instead"
+        if source.convention == MRTRIX
         else f"the vectors are read along the image's axes ({orientation}) with no flip of x, unlike FSL's"
     )
     doubt = "" if orientation == "LPS" else f" QSIPrep's images are LPS but this one is {orientation}: was it changed?"
@@ -164,7 +134,6 @@ def _read_pair(
         ShdWarning,
         stacklevel=4,
     )
-    return read_mrtrix(table) if table is not None else read_qsiprep(bval, bvec, affine)
 
 
 def _mask_for(
@@ -188,6 +157,7 @@ def _without_bad(
     """Return the mask without voxels that are NaN or infinite, saying how many."""
     bad = mask & ~finite_voxels(data)
     if bad.any():
+        check_finite_volumes(name, data, mask)
         warnings.warn(
             f"{name}: {bad.sum()} of {mask.sum()} voxels in the mask are NaN or infinite and are left out",
             ShdWarning,

@@ -5,17 +5,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shd.errors import ScanError
+from shd.errors import ScanError, number_of
 from shd.io.images import image_stem
 from shd.io.responses import read_given_responses
 from shd.io.scans import read_scan
+from shd.io.subject_lists import SEPARATORS
 from shd.scans.scan import Scan
 from shd.signal.response import Response
 
-__all__ = ["Subject", "lists_subjects", "read_subjects"]
+__all__ = ["Subject", "read_subjects"]
 
-_SEPARATORS = {".tsv": "\t", ".csv": ","}
-_LIST = ".txt"
 _FILES = ("dwi", "bval", "bvec", "grad", "mask", "label")
 _TISSUES = ("wm", "gm", "csf")
 _COLUMNS = ("name", *_FILES, *_TISSUES)
@@ -56,12 +55,6 @@ class Subject:
         return {name: path for name, path in (own | dict(self.responses)).items() if path is not None}
 
 
-def lists_subjects(path: str | Path) -> bool:
-    """Return whether `read_subjects` is meant for the path, by its ending or as it is a folder; a scan's is not."""
-    path = Path(path)
-    return path.is_dir() or path.suffix.lower() in (*_SEPARATORS, _LIST)
-
-
 def read_subjects(path: str | Path) -> tuple[Subject, ...]:
     """Return the subjects in the order of the list, whose files have been looked for; nothing is read yet.
 
@@ -86,7 +79,7 @@ def read_subjects(path: str | Path) -> tuple[Subject, ...]:
         expected = "sub-*/[ses-*/]dwi/*_desc-preproc_dwi.nii.gz; give QSIPrep's output folder, or a table of scans"
     else:
         lines = _lines(source)
-        separator = _SEPARATORS.get(source.suffix.lower())
+        separator = SEPARATORS.get(source.suffix.lower())
         found = list(_of_lines(source, lines) if separator is None else _of_table(source, lines, separator))
         expected = "a line each; add the scans"
     if not found:
@@ -123,7 +116,10 @@ def _of_table(source: Path, lines: Iterable[str], separator: str) -> Iterable[tu
             continue
         place = f"line {rows.line_num}"
         if len(cells) != len(header):
-            raise ScanError(f"{source}, {place}: {len(cells)} cells but {len(header)} columns; write n/a in empty ones")
+            raise ScanError(
+                f"{source}, {place}: {number_of(len(cells), 'cell')} but {number_of(len(header), 'column')}; write "
+                "n/a in empty ones"
+            )
         given = {name: cell for name, cell in zip(header, cells, strict=True) if cell not in _ABSENT}
         if "dwi" not in given:
             raise ScanError(f"{source}, {place}: no dwi; give the path of the scan")

@@ -17,7 +17,8 @@ BACKGROUND_WHITE = 0.75  # the brightest grey of the anatomy, so that glyphs sta
 def fibre_content(fod: FodField) -> Float[np.ndarray, "x y z"]:
     """Return the norm of the directional coefficients: what white matter has and a sphere has not."""
     content = np.zeros(fod.mask.shape)
-    content[fod.mask] = np.linalg.norm(np.nan_to_num(fod.wm[fod.mask, 1:]), axis=-1)
+    for plane, mask, wm in zip(content, fod.mask, fod.wm, strict=True):  # one at a time: coefficients are many
+        plane[mask] = np.linalg.norm(np.nan_to_num(wm[mask, 1:]), axis=-1)
     return content if content.any() else fod.mask.astype(np.float64)
 
 

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from shd.errors import number_of
 from shd.fodf.field import FodField
 from shd.fodf.peaks import find_peaks
 from shd.report.glyphs import glyph_layer
@@ -140,8 +141,8 @@ def _write_heading(figure: Figure, phantom: Phantom, subtitle: str) -> None:
     counts = (phantom.fractions[white] >= _LEAST_FRACTION).sum(axis=-1)
     share = f" ({np.mean(counts > 1):.0%} of them with several bundles)" if white.any() else ""
     lines = [
-        f"{len(phantom.geometry.bundles)} bundles · {shape} voxels of {sizes} mm · {white.sum()} voxels more than half "
-        f"white matter{share}",
+        f"{number_of(len(phantom.geometry.bundles), 'bundle')} · {shape} voxels of {sizes} mm · "
+        f"{number_of(white.sum(), 'voxel')} more than half white matter{share}",
         subtitle,
     ]
     figure.text(0.03, 0.947, "\n".join(lines), fontsize=9.5, color="0.3", va="top", linespacing=1.5)

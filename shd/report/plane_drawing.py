@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from shd.report.planes import Plane
 
@@ -44,7 +45,8 @@ def write_letters(axes: Axes, plane: Plane, margin: float = 0.04, **style: Any) 
 
     margin: from the edge, of the slice's width or height. style: as of matplotlib's texts; grey and bold by default.
     """
-    style = {"color": "0.75", "fontweight": "bold", **style}
+    outlined = [withStroke(linewidth=1.5, foreground="0.1")]  # to be read on what is bright, too
+    style = {"color": "0.75", "fontweight": "bold", "path_effects": outlined, **style}
     places = ((margin, 0.5), (1 - margin, 0.5), (0.5, margin), (0.5, 1 - margin))
     for letter, (x, y) in zip(plane.letters, places, strict=True):
         axes.text(x, y, letter, transform=axes.transAxes, ha="center", va="center", **style)

@@ -92,7 +92,7 @@ def _numbers(numbers: ResultNumbers, threshold: float) -> Iterator[tuple[str, st
         yield "tissues", f"mean {mean}; median {median}", "shares of the mask's voxels"
     if numbers.tissue_sum is not None:
         yield "tissue sum", f"{numbers.tissue_sum:.3f}", "median; 1 where the responses have the scan's intensity"
-    peaks = f"peaks above {threshold:g}"
+    peaks = f"peaks above {threshold:g} and a fifth of the highest"
     yield "fibres a voxel", _histogram(numbers.fibres), f"voxels of the mask with 0, 1, 2, … {peaks}"
     yield "no fibre", f"{numbers.without_fibre:.1%} of the mask", "grey matter and CSF should have none, or low ones"
     if numbers.white_voxels:

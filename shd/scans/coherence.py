@@ -1,6 +1,7 @@
 """Do the gradient directions fit the image? Fibres lead into their like; mirrored ones lead out of the bundle."""
 
 import itertools
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,10 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
+from shd.errors import ShdWarning
 from shd.scans.scan import Scan
 from shd.signal.gradients import MINIMUM_DIRECTIONS
 
-__all__ = ["CoherenceReport", "gradient_coherence", "lead_in_standard_errors"]
+__all__ = ["CoherenceReport", "checked_directions", "gradient_coherence", "lead_in_standard_errors"]
 
 Verdict = Literal["confirmed", "undecided", "inconsistent"]
 
@@ -51,6 +53,17 @@ class CoherenceReport:
         return self.verdict != "inconsistent"
 
 
+def checked_directions(scan: Scan, name: str = "") -> CoherenceReport:
+    """Return what `gradient_coherence` says, having warned (ShdWarning) where the directions do not fit the image.
+
+    name: of the subject, in the warning, where there are several.
+    """
+    report = gradient_coherence(scan)
+    if not report.consistent:
+        warnings.warn(f"{name}: {report.message}" if name else report.message, ShdWarning, stacklevel=3)
+    return report
+
+
 def gradient_coherence(scan: Scan) -> CoherenceReport:
     """Return whether another permutation or flip of the image axes would suit the gradient directions better.
 
@@ -88,16 +101,16 @@ def _report(
     verdict: Verdict, matrix: Float[np.ndarray, "3 3"], given: float, best: float, certainty: float
 ) -> CoherenceReport:
     words = _in_words(matrix)
-    figures = f"coherence {given:.4f} as given"
-    if words != "as given":
-        figures += f", {best:.4f} with {words}"
-    figures += f"; {certainty:.1f} standard errors"
     message = {
-        "confirmed": f"gradient directions agree with the image ({figures} ahead of 23 permutations and flips)",
-        "undecided": f"gradient directions could not be checked: no permutation or flip is clearly best ({figures})",
+        "confirmed": "gradient directions agree with the image: no permutation or flip of the axes suits it better",
+        "undecided": (
+            "no error found in the gradient directions, but too few fibres to be sure: no permutation or flip of the "
+            "axes is clearly best. Look whether fibres follow the bundles in a picture of the result"
+        ),
         "inconsistent": (
-            f"gradient directions do not fit the image: neighbouring fibres agree better with {words} ({figures}). "
-            "Check the convention of the bvec file (dwigradcheck of MRtrix3 can write a corrected one)"
+            f"gradient directions do not fit the image: neighbouring fibres agree better with {words} (coherence "
+            f"{given:.4f} as given, {best:.4f} so; {certainty:.1f} standard errors). Check the convention of the bvec "
+            "file (dwigradcheck of MRtrix3 can write a corrected one)"
         ),
     }[verdict]
     return CoherenceReport(verdict, words, matrix, given, best, certainty, message)

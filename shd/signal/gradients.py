@@ -19,6 +19,7 @@ MINIMUM_DIRECTIONS = 6
 _WIDEST_MERGE = 1.4
 # MRtrix3 scales b by |g|² only where |g|² differs from one by more than this (core/dwi/gradient.cpp).
 _UNIT_NORM_TOLERANCE = 0.01
+_HIGHEST = 1e5  # s/mm²: beyond that no tissue gives a signal
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ def gradient_table(
        as long as the result spans at most a factor 1.4 in b; a warning gives the shells that come out.
 
     bvalues: s/mm². vectors_scanner: scanner (RAS mm) axes, any length. Raises `GradientError` if the counts differ,
-    a b-value is negative or not a number, no volume is b=0, or no volume has a direction.
+    a b-value is negative or not a number, all are in another unit, no volume is b=0, or no volume has a direction.
 
     Example: `gradient_table(np.array([0.0, 995.0, 1005.0]), np.eye(3)).shells[1].bvalue` is 1000.
     """
@@ -103,12 +104,8 @@ def gradient_table(
             f"{len(bvalues)} b-values but {len(vectors_scanner)} gradient directions; is the b=0 row in both?"
         )
     values, directions = _scaled(bvalues.astype(np.float64), vectors_scanner.astype(np.float64), b0_threshold)
+    _check_unit(values, b0_threshold)
     unweighted = _unweighted(values, b0_threshold)
-    if unweighted.all():
-        raise GradientError(
-            f"0 of {len(values)} volumes are diffusion-weighted: the highest b-value is {values.max():g} s/mm², "
-            f"b=0 is up to {b0_threshold:g}; is this the diffusion scan's table?"
-        )
     directions[unweighted] = 0.0
     weighted = np.flatnonzero(~unweighted)
     ascending = weighted[np.argsort(values[weighted], kind="stable")]
@@ -167,6 +164,22 @@ def _scaled(
         )
         bvalues = bvalues * squared
     return bvalues, normalised(vectors)
+
+
+def _check_unit(bvalues: Float[np.ndarray, " volume"], b0_threshold: float) -> None:
+    """Raise GradientError where no b-value is above b=0, or all of those above are beyond any scanner's."""
+    highest, weighted = float(bvalues.max()), bvalues[bvalues > b0_threshold]
+    if len(weighted) == 0:
+        guess = "are they in ms/µm²? Multiply by 1000" if highest > 0 else "is this the diffusion scan's table?"
+        raise GradientError(
+            f"0 of {len(bvalues)} volumes are diffusion-weighted: the highest b-value is {highest:g} s/mm², "
+            f"b=0 is up to {b0_threshold:g}; {guess}"
+        )
+    if weighted.min() > _HIGHEST:
+        raise GradientError(
+            f"{len(weighted)} of {len(bvalues)} b-values are {weighted.min():g} to {highest:g} s/mm², and no scan has "
+            f"more than {_HIGHEST:g}; are they in s/m²? Divide by 10⁶"
+        )
 
 
 def _unweighted(bvalues: Float[np.ndarray, " volume"], b0_threshold: float) -> np.ndarray:

@@ -149,7 +149,7 @@ def centred_grid(extent: Float[np.ndarray, "3"], voxel_mm: float) -> Grid:
     """Return shape and affine of cubic voxels along the scanner axes that cover a box (mm) around the origin."""
     if not voxel_mm > 0:
         raise SimulationError(f"voxel size {voxel_mm:g} mm: it must be above 0")
-    counts = np.maximum(1, np.ceil(np.asarray(extent) / voxel_mm - 1e-6)).astype(int)
+    counts = np.ceil(np.asarray(extent) / voxel_mm - 1e-6).astype(int)
     affine = np.diag([voxel_mm, voxel_mm, voxel_mm, 1.0])
     affine[:3, 3] = -voxel_mm * (counts - 1) / 2
     x, y, z = (int(count) for count in counts)

@@ -296,7 +296,7 @@ def test_what_a_command_says(capsys, fitted, tmp_path):
     lines = ran.out.splitlines()
     assert lines[0].startswith("144 voxels; training 2 steps on 1 CPU threads")
     assert lines[1].startswith("training steps: 2; loss on held-out voxels 0.")
-    assert lines[2].startswith("gradients: gradient directions")
+    assert "gradient directions" in lines[2]
     assert lines[3].startswith(f"wrote {len(WITH_ALL_TISSUES)} files in {out}: ")
     assert lines[4].startswith(f"look at {out / 'fit.png'}")
     assert lines[5:] == [

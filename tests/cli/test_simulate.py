@@ -147,7 +147,7 @@ BAD = [
     (("crossing", "--bundles", "3"), "crossing: bundles 3 cannot be chosen"),
     (("crossing", "--lesion-radius", "2", "3"), "radii 2 to 3 mm of 0 lesions"),
     (("crossing", "--lesions", "3", "--lesion-radius", "3", "2"), "lesions of 3 to 2 mm radius"),
-    (("crossing", "--protocol", "fast"), "protocol 'fast': give one of research, hardi, clinical"),
+    (("crossing", "--protocol", "fast"), "--protocol fast: give one of research, hardi, clinical"),
     (("crossing", "--voxel-size", "0"), "voxel size 0 mm"),
     (("crossing", "--voxel-size", "0.01"), "4000 × 4000 × 2000 voxels"),
     (("crossing", "--bval", "a.bval"), "a.bval alone: FSL gradients are a pair"),
@@ -162,7 +162,7 @@ BAD = [
         ("far.json", "--affine", "affine.txt", "--shape", "5", "5", "5", "--voxel-size", "2"),
         "an affine and a voxel size of 2 mm",
     ),
-    (("crossing", "--affine", "short.txt"), "short.txt: 1 rows of 3 numbers; an affine has 4 of 4"),
+    (("crossing", "--affine", "short.txt"), "short.txt: 1 row of 3 numbers; an affine has 4 of 4"),
 ]
 
 

@@ -118,6 +118,12 @@ def test_existing_files_are_kept_unless_forced(capsys, tmp_path, place):
     assert matplotlib.image.imread(tmp_path / "tracks.png").shape[1] > 300
 
 
+def test_a_folder_that_cannot_be_written_is_found_before_tracking(capsys, tmp_path, place, monkeypatch):
+    monkeypatch.setattr("shd.fitting.track.track_field", None)
+    ran = run_program(capsys, "track", place / "fod.nii.gz", "--out", tmp_path / "none" / "tracks.trx")
+    assert ran.code == 2 and "cannot write in" in ran.err and "none (No such file" in " ".join(ran.err.split())
+
+
 def test_fewer_than_asked_for_are_written_with_a_warning(capsys, tmp_path, place):
     options = ("--seed-count", 20, "--select", 30, "--out", tmp_path / "tracks.trx", "--algorithm", "deterministic")
     ran = run_program(capsys, "track", place / "fod.nii.gz", *options)
@@ -154,7 +160,7 @@ REFUSED = {
     "no ending": (("--out", "{}/tracks"), "tracks: ends in nothing; give .trx"),
     "lengths": (("--min-length", 30, "--max-length", 20), "lengths from 30 to 20 mm"),
     "step": (("--step", 3), "a step of 3 mm: it must be above 0 and no larger than a voxel, 2 mm"),
-    "algorithm": (("--algorithm", "ifod2"), "algorithm 'ifod2': give one of deterministic, probabilistic, particle"),
+    "algorithm": (("--algorithm", "ifod2"), "--algorithm ifod2: give one of deterministic, probabilistic, particle"),
     "cutoff above all": (("--cutoff", 9, "--seed-count", 10), "exceeds 9; the highest at the seeds is 3.58"),
     "nothing so long": (("--min-length", 200, "--seed-count", 10), "0 streamlines from 10 seeds, of 200 to 250 mm"),
     "two numbers of seeds": (("--seed-count", 9, "--seeds-per-voxel", 2), "2 seeds a voxel and 9 seeds in all"),

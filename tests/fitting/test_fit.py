@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import shd
-from shd.errors import ResourceError, ResponseError, ShdWarning
+from shd.errors import CheckpointError, ResourceError, ResponseError, SettingsError, ShdWarning
 from shd.fitting.fit import Clock
 from shd.io.checkpoints import read_state
 from shd.scans.coherence import gradient_coherence
@@ -94,17 +94,18 @@ def test_there_is_a_checkpoint_as_training_begins_and_when_it_ends(phantom, tmp_
 
 @pytest.mark.parametrize("budget", [{"minutes": 1.0}, {"steps": 3}])
 def test_two_budgets_are_refused(phantom, budget):
-    with pytest.raises(ValueError, match="settings with their own budget"):
+    with pytest.raises(SettingsError, match="settings with their own budget"):
         shd.fit(phantom.scan, phantom.responses, SETTINGS, **budget)
 
 
 def test_an_odd_degree_is_refused_before_training(phantom):
-    with pytest.raises(ValueError, match="degree 7"):
-        shd.fit(phantom.scan, phantom.responses, SETTINGS, degree=7, report=lambda progress: _not_trained(progress))
+    with pytest.raises(SettingsError, match="degree 7"):
+        shd.fit(phantom.scan, phantom.responses, SETTINGS, degree=7, report=pytest.fail)
 
 
-def _not_trained(progress):
-    assert progress.stage != "training"
+def test_a_start_that_is_not_there_is_said_before_anything(phantom):
+    with pytest.raises(CheckpointError, match=r"nope: no such network; give base or small, a model"):
+        shd.fit(phantom.scan, phantom.responses, replace(SETTINGS, start="nope"), report=pytest.fail)
 
 
 def test_a_device_that_is_not_there(phantom, monkeypatch):
@@ -116,7 +117,7 @@ def test_a_device_that_is_not_there(phantom, monkeypatch):
 def test_gradients_that_contradict_the_anatomy_are_said(phantom, monkeypatch):
     """It is fitted, but not silently, and the verdict goes with the result."""
     verdict = replace(gradient_coherence(phantom.scan), verdict="inconsistent", message="image axis x flipped")
-    monkeypatch.setattr("shd.fitting.fit.gradient_coherence", lambda scan: verdict)
+    monkeypatch.setattr("shd.scans.coherence.gradient_coherence", lambda scan: verdict)
     with pytest.warns(ShdWarning, match="image axis x flipped"):
         result = shd.fit(phantom.scan, phantom.responses, SETTINGS)
     assert result.coherence is verdict and result.fod.wm.any()

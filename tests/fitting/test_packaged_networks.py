@@ -10,7 +10,8 @@ import pytest
 import shd
 from shd.errors import CheckpointError, ResponseError, ShdWarning
 from shd.fitting.train_choices import choices_of
-from shd.io.checkpoints import PACKAGED, read_model, write_model
+from shd.io.checkpoints import read_model, write_model
+from shd.io.model_files import PACKAGED
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.fibre_features import fibre_feature_count

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shd.errors import GradientError
-from shd.io.gradients import qsiprep_evidence, read_fsl, read_mrtrix, read_qsiprep
+from shd.io.gradients import qsiprep_evidence, read_fsl, read_mrtrix, read_qsiprep, write_fsl
 from shd.sphere.directions import half_sphere
 from tests.support.affines import AFFINES, write_table
 
@@ -119,3 +119,9 @@ def test_only_the_nearest_dataset_counts(tmp_path):
     (raw / "dataset_description.json").write_text('{"Name": "raw"}')
     (raw / "dwi.json").write_text("not json")
     assert qsiprep_evidence(raw / "dwi.nii") is None
+
+
+def test_exchanged_files_are_said(tmp_path):
+    write_fsl(tmp_path / "a.bval", tmp_path / "a.bvec", np.array([0.0, 1000, 1000, 1000]), np.eye(4, 3), np.eye(4))
+    with pytest.raises(GradientError, match=r"a\.bvec: 3 rows of 4 numbers, and .*a\.bval: 1 of 4; bval and bvec seem"):
+        read_fsl(tmp_path / "a.bvec", tmp_path / "a.bval", np.eye(4))

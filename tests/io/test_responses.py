@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from shd.errors import OutputError, ResponseError, ShdWarning
-from shd.io.responses import read_response, read_response_folder, read_stored_response, write_response
+from shd.io.responses import (
+    read_given_responses,
+    read_response,
+    read_response_folder,
+    read_stored_response,
+    write_response,
+)
+from shd.signal.response import Response
+from shd.simulation import crossing_phantom
 from shd.simulation.tissues import tissue_responses
 from tests.signal.simulated_tissues import shells_gradients, tissue_block
 
@@ -107,7 +115,7 @@ def test_a_fibre_across_z_is_warned_of(file):
         ("", "no coefficients"),
         ("4 0\n3 -1\n2\n1 -1\n", r"\[1, 2\]"),
         ("4 zero\n", "could not convert"),
-        ("# Shells: 0,1000\n4 0\n", "2 b-values .* 1 rows"),
+        ("# Shells: 0,1000\n4 0\n", "2 b-values .* 1 row"),
         ("4 0\n-3 -1\n2 -1\n1 -1\n", "above zero"),
     ],
 )
@@ -170,3 +178,16 @@ def test_the_responses_of_a_folder(tmp_path):
     (tmp_path / "response_wm.txt").unlink()
     with pytest.raises(ResponseError, match=r"no response_wm\.txt; give the folder"):
         read_response_folder(tmp_path)
+
+
+@pytest.mark.parametrize("noise_floor", [0.0, 300.0])
+def test_exchanged_responses_of_grey_matter_and_csf_are_warned_of(tmp_path, noise_floor):
+    scan = crossing_phantom(60.0, shape=(3, 3, 3)).scan
+    paths = {}
+    for response in tissue_responses(np.array([0.0, 1000.0, 2000.0, 3000.0]), degree=4):
+        floored = np.maximum(response.coefficients, [noise_floor] + [-np.inf] * (response.coefficients.shape[1] - 1))
+        paths[response.tissue] = tmp_path / f"{response.tissue}.txt"
+        write_response(paths[response.tissue], Response(response.tissue, response.bvalues, floored))
+    assert len(read_given_responses(paths, scan)) == 3
+    with pytest.warns(ShdWarning, match=r"by [23]\.?\d?e-3 mm²/s, faster than CSF's by 0\.8e-3 mm²/s \(b = 0, 1000\)"):
+        read_given_responses(paths | {"gm": paths["csf"], "csf": paths["gm"]}, scan)

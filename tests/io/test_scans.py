@@ -1,10 +1,16 @@
 import gzip
+import shutil
+import tempfile
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from shd.errors import GradientError, ScanError, ShdWarning
+from shd.io import unpacked
+from shd.io.images import read_grid, read_with_sidecar
+from shd.io.masks import read_mask
 from shd.io.scans import read_scan
 from shd.sphere.directions import half_sphere
 from tests.support.affines import AFFINES, CONVENTIONS, write_table
@@ -49,6 +55,43 @@ def test_scaled_intensities_become_float32(stored):
     scan = read_scan(**files)
     assert scan.data.dtype == np.float32
     np.testing.assert_allclose(scan.data, raw * 0.25 + 3.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("endianness", "<>")
+@pytest.mark.parametrize(("slope", "name"), [(1.0, "dwi.nii.gz"), (0.25, "dwi.nii.gz"), (0.25, "dwi.nii")])
+def test_a_large_file_is_unpacked_to_one_that_is_mapped(tmp_path, stored, monkeypatch, endianness, slope, name):
+    """The same numbers as in memory; nothing is left in the temporary folder."""
+    files = stored(name=name)
+    data = np.asarray(nib.load(files["dwi"]).dataobj).copy()  # not mapped to what is written anew
+    image = nib.Nifti1Image(data, nib.load(files["dwi"]).affine, header=nib.Nifti1Header(endianness=endianness))
+    image.header.set_slope_inter(slope, 3.0 if slope != 1.0 else 0.0)
+    nib.save(image, files["dwi"])
+    in_memory = read_scan(**files).data
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(unpacked, "_LARGE", 1)
+    monkeypatch.setattr(unpacked, "_AT_ONCE", 100)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    mapped = read_scan(**files).data
+    assert isinstance(mapped, np.memmap) and mapped.mode == "r"
+    assert mapped.dtype == in_memory.dtype and mapped.strides == in_memory.strides
+    np.testing.assert_array_equal(mapped, in_memory)
+    assert not list(folder.iterdir())
+
+
+def test_a_large_file_stays_in_memory_where_the_disk_has_no_room(stored, monkeypatch):
+    monkeypatch.setattr(unpacked, "_LARGE", 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    assert not isinstance(read_scan(**stored()).data, np.memmap)
+
+
+def test_a_large_file_that_is_cut_short_is_said_to_be(stored, monkeypatch):
+    monkeypatch.setattr(unpacked, "_LARGE", 1)
+    files = stored()
+    whole = gzip.decompress(files["dwi"].read_bytes())
+    files["dwi"].write_bytes(gzip.compress(whole[:-100]))
+    with pytest.raises(ScanError, match=r"dwi\.nii\.gz: damaged or cut short: .* of .* bytes"):
+        read_scan(**files)
 
 
 def test_big_endian_file(tmp_path, stored):
@@ -171,6 +214,63 @@ def test_bad_voxels_stop_or_are_left_out_on_request(stored):
     with pytest.warns(ShdWarning, match="2 of 210 voxels in the mask are NaN or infinite and are left out"):
         scan = read_scan(**files, ignore_bad_voxels=True)
     assert scan.mask.sum() == 208 and not scan.mask[0, 1, 2] and not scan.mask[4, 4, 4]
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_volume_of_nan_is_named_whatever_is_ignored(stored, ignored):
+    data = np.ones(SHAPE, np.float32)
+    data[..., 7] = np.nan
+    with pytest.raises(ScanError, match=r"volume 7 \(numbered from 0\) is NaN or infinite in every voxel of the mask"):
+        read_scan(**stored(data), ignore_bad_voxels=ignored)
+
+
+def test_a_volume_of_zeros_or_too_bright_is_named(stored):
+    data = np.full(SHAPE, 100, np.int16)
+    data[..., 4] = 0
+    with pytest.raises(ScanError, match=r"volume 4 .* zero in every voxel"):
+        read_scan(**stored(data))
+    data[..., 4] = 10_000
+    with pytest.warns(ShdWarning, match=r"volume 4 \(b=1000\) has a median of 1e\+04 in the mask, but its shell 100"):
+        read_scan(**stored(data))
+
+
+def test_an_affine_of_zeros_is_refused_before_the_gradients(stored):
+    files = stored()
+    content = bytearray(gzip.decompress(files["dwi"].read_bytes()))
+    content[280:328] = bytes(48)  # srow_x, srow_y and srow_z of NIfTI-1
+    files["dwi"].write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(ScanError, match=r"dwi\.nii\.gz: the affine .* has no inverse; correct the header"):
+        read_scan(**files)
+
+
+def test_sform_and_qform_that_contradict_each_other_are_said(stored):
+    """A program that takes the other one sees left and right exchanged."""
+    files = stored()
+    _mirror_qform(files["dwi"])
+    with pytest.warns(ShdWarning, match=r"dwi\.nii\.gz: .* sform and qform, that differ by") as caught:
+        scan = read_scan(**files)
+    mirrored = np.linalg.norm(2 * AFFINES["oblique"][:3, 0] * (SHAPE[0] - 1))
+    assert f"{mirrored:.2f} mm" in str(caught[0].message)
+    np.testing.assert_allclose(scan.affine, AFFINES["oblique"], atol=1e-6)
+
+
+@pytest.mark.parametrize("reading", ["mask", "fods", "grid"])
+def test_two_forms_are_said_of_every_image(stored, reading):
+    files = stored()
+    _mirror_qform(files["mask"])
+    with pytest.warns(ShdWarning, match=r"mask\.nii\.gz: .* sform and qform"):
+        if reading == "mask":
+            read_mask(files["mask"], "the scan", SHAPE, AFFINES["oblique"])
+        elif reading == "fods":
+            read_with_sidecar(files["mask"])
+        else:
+            read_grid(files["mask"])
+
+
+def _mirror_qform(path) -> None:
+    image = nib.load(path)
+    image.set_qform(AFFINES["oblique"] @ np.diag([-1.0, 1.0, 1.0, 1.0]), code=1)
+    nib.save(image, path)
 
 
 def test_header_without_orientation_is_said(stored):

@@ -3,41 +3,17 @@ import itertools
 import numpy as np
 import pytest
 
-from shd.scans.coherence import gradient_coherence
+from shd.errors import ShdWarning
+from shd.scans.coherence import checked_directions, gradient_coherence
 from shd.scans.scan import Scan
-from shd.signal.gradients import gradient_table
-from shd.sphere.directions import half_sphere
 from tests.support.affines import AFFINES
+from tests.support.rings import ring_scan
 
 CANDIDATES = [
     np.diag(flip) @ np.eye(3)[list(order)]
     for order in itertools.permutations(range(3))
     for flip in ((1, 1, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1))
 ]
-
-
-def ring_scan(affine: np.ndarray, wrong: np.ndarray, generator: np.random.Generator, fibres: bool = True) -> Scan:
-    """Two rings of fibres, differently tilted, in isotropic tissue.
-
-    The table given is `wrong` @ the true one, along the image axes.
-    """
-    shape = (20, 20, 38)
-    tangent, mask = np.zeros((*shape, 3)), np.zeros(shape, dtype=bool)
-    for height, axis in ((9.5, (1.0, 2.0, 3.0)), (27.5, (2.5, 1.0, -0.5))):
-        normal = np.array(axis) / np.linalg.norm(axis)
-        place = np.stack(np.indices(shape), axis=-1) - np.array([9.5, 9.5, height])
-        radial = place - (place @ normal)[..., None] * normal
-        radius = np.linalg.norm(radial, axis=-1)
-        ring = (np.abs(radius - 7.0) < 1.8) & (np.abs(place @ normal) < 1.8)
-        tangent[ring] = np.cross(normal, radial[ring] / radius[ring][:, None])
-        mask |= ring
-    directions = np.concatenate([np.zeros((3, 3)), half_sphere(32)])
-    bvalues = np.where(np.arange(35) < 3, 0.0, 1000.0)
-    along = np.where(mask[..., None] & fibres, (tangent @ directions.T) ** 2, 0.33)
-    clean = 100.0 * np.exp(-bvalues * (0.3e-3 + 1.4e-3 * along))
-    data = (clean + 5.0 * generator.standard_normal(clean.shape)).astype(np.float32)
-    rotation = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    return Scan(data, affine, gradient_table(bvalues, directions @ wrong.T @ rotation.T), mask)
 
 
 @pytest.mark.parametrize("index", range(1, 24))
@@ -75,3 +51,12 @@ def test_the_message_names_the_axis_and_both_scores():
     report = gradient_coherence(ring_scan(AFFINES["LAS"], np.diag([1.0, -1.0, 1.0]), np.random.default_rng(6)))
     assert report.best == "image axis y flipped"
     assert f"{report.score_given:.4f}" in report.message and f"{report.score_best:.4f}" in report.message
+    with pytest.warns(ShdWarning, match=r"^s1: gradient directions do not fit .* image axis y flipped .*Check"):
+        checked_directions(ring_scan(AFFINES["LAS"], np.diag([1.0, -1.0, 1.0]), np.random.default_rng(6)), "s1")
+
+
+def test_what_cannot_be_told_says_what_to_look_at_without_figures():
+    """The scores are fields of the report, for run.json."""
+    report = gradient_coherence(ring_scan(AFFINES["RAS"], np.eye(3), np.random.default_rng(4), fibres=False))
+    assert report.message.startswith("no error found") and "Look whether fibres follow" in report.message
+    assert not any(letter.isdigit() for letter in report.message) and report.score_given > 0

@@ -145,3 +145,13 @@ def test_select_keeps_order_and_renumbers():
 def test_a_volume_in_no_shell_is_refused():
     with pytest.raises(GradientError, match="2 volumes listed in shells but 3"):
         Gradients(np.zeros(3), np.zeros((3, 3)), (Shell(0.0, np.array([0, 1])),))
+
+
+def test_b_in_other_units_is_said():
+    with pytest.raises(GradientError, match=r"highest b-value is 2\.8 s/mm².*in ms/µm²\? Multiply by 1000"):
+        table((0, 1), (0.7, 8), (2.8, 8))
+    with pytest.raises(GradientError, match=r"16 of 17 b-values are 7e\+08 to 2\.8e\+09 s/mm².*in s/m²\? Divide"):
+        table((0, 1), (0.7e9, 8), (2.8e9, 8))
+    with pytest.raises(GradientError, match=r"in s/m²\? Divide by 10⁶"):
+        table((5e6, 1), (1e9, 8))  # a "b=0" of 5 s/mm²
+    assert shells(table((0, 1), (40_000, 8))) == [(0, 1), (40_000, 8)]  # fixed tissue

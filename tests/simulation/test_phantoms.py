@@ -101,6 +101,8 @@ def test_impossible_measurement_is_refused(changes, message):
 def test_impossible_grids_are_refused():
     with pytest.raises(SimulationError, match="voxel size 0"):
         centred_grid(np.ones(3), 0.0)
+    with pytest.raises(SimulationError, match="0 × 5 × 5 voxels: give 1 to 512"):
+        centred_grid(np.array([0.0, 10.0, 10.0]), 2.0)
     with pytest.raises(SimulationError, match="1000 × 10 × 10 voxels"):
         centred_grid(np.array([1000.0, 10, 10]), 1.0)
     with pytest.raises(SimulationError, match="no inverse"):
