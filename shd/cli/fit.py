@@ -50,16 +50,15 @@ def fit(
     from shd.fitting.said_warnings import said_warnings
     from shd.io.subject_inputs import inputs_of, used_files
 
-    device = usable_device(device)
     others: dict[str, Any] = {"start": start, "tile": tile, "seed": seed, "engine": engine}
-    others |= {"threads": threads} if threads else {}
+    others |= {"device": usable_device(device)} | ({"threads": threads} if threads else {})
     subject = scan_given(out, dwi, bval, bvec, grad, mask, wm=wm, gm=gm, csf=csf)
     inputs = [*used_files(subject)[0].values(), start]
     with output_folder(out, force, inputs=inputs) as folder, said_warnings() as said:
         told = {**inputs_of(subject), "choices": {"ignore_bad_voxels": ignore_bad_voxels}}
         scan, responses = subject.read(ignore_bad_voxels)
         voxels = int(scan.mask.sum())
-        settings = default_settings(voxels, minutes=minutes, steps=steps, width=width, device=device, **others)
+        settings = default_settings(voxels, minutes=minutes, steps=steps, width=width, **others)
         tell(describe(settings, voxels))
         if folder.checkpoint.exists():
             tell(f"going on with the interrupted fit in {folder.partial}")

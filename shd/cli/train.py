@@ -9,6 +9,7 @@ import typer
 from shd.cli.early_checks import check_files, check_model
 from shd.cli.messages import tell, tell_files
 from shd.cli.results import output_folder, paths_of
+from shd.errors import number_of
 
 __all__ = ["train"]
 

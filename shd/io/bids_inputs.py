@@ -33,7 +33,8 @@ def read_participants(
         held = sorted({getattr(of, field) for of in entities.values()} - {""})
         unknown = [label for label in wanted if label not in held]
         if unknown:
-            some = ", ".join(f"{key}-{label}" for label in held[:_NAMES_SHOWN]) + (", …" if len(held) > _NAMES_SHOWN else "") or "none"
+            named = [f"{key}-{label}" for label in held[:_NAMES_SHOWN]]
+            some = ", ".join(named) + (", …" if len(held) > _NAMES_SHOWN else "") or "none"
             raise ScanError(
                 f"{source}: no scan of {key}-{unknown[0]} among {number_of(len(found), 'scan')}; there are {some}"
             )

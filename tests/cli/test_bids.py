@@ -64,7 +64,7 @@ def test_participants_then_the_group_then_amplitudes_in_its_unit(capsys, place):
 @pytest.mark.parametrize(
     ("source", "level", "others", "says"),
     [("qsiprep", "participant", ("--participant-label", "0_1"), "sub-0_1: a BIDS label is of letters and digits only"),
-     ("qsiprep", "participant", ("--participant-label", "01", "09"), "no scan of sub-09 among 5; those"),
+     ("qsiprep", "participant", ("--participant-label", "01", "09"), "no scan of sub-09 among 5 scans; there are"),
      ("qsiprep", "participant", ("--session-label", "ses-c"), "no scan of ses-c among 5 scans; there are ses-a, ses-b"),
      ("qsiprep", "participant", ("--participant-label", "01", "--session-label", "a"), "0 scans of participants 01 in"),
      ("empty", "participant", (), "0 subjects; expected sub-*/[ses-*/]dwi/"),

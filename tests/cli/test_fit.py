@@ -115,7 +115,7 @@ def test_run_json_is_complete(fitted):
     text = (fitted / "deep" / "out" / "run.json").read_text()
     assert "NaN" not in text and "Infinity" not in text
     run = json.loads(text)
-    assert set(run["inputs"]) == {"dwi", "bval", "bvec", "mask", "wm", "gm", "csf"}
+    assert set(run["inputs"]) >= {"dwi", "bval", "bvec", "mask", "wm", "gm", "csf"}
     assert run["inputs"]["dwi"] == str(fitted / "scan" / "dwi.nii.gz")
     assert run["scan"]["shells"] == {"0": 2, "1000": 15, "3000": 30}
     assert run["scan"]["mask_voxels"] == 144
