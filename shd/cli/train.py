@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -10,6 +10,11 @@ from shd.cli.early_checks import check_files, check_model
 from shd.cli.messages import tell, tell_files
 from shd.cli.results import output_folder, paths_of
 from shd.errors import number_of
+
+if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
+    from shd.fitting.output_folder import OutputFolder
+    from shd.fitting.train_choices import TrainPlan
+    from shd.training.population import TrainSettings
 
 __all__ = ["train"]
 
@@ -94,12 +99,8 @@ def _train(
         settings = replace(settings, device=device)
         making = output_folder(out, force, force and not again, inputs=read)
         folder = stack.enter_context(making) if processes.first else None
-        if folder and folder.checkpoint.exists():
-            tell(f"going on with the interrupted training in {folder.partial}")
         if folder:
-            budget = f"{settings.minutes:.3g} minutes" if settings.minutes else number_of(settings.steps or 0, "step")
-            made = number_of(plan.validation, "example")
-            tell(f'first {made} to validate on ("validation" of --config), which may take minutes; then {budget}')
+            _tell_beginning(folder, settings, plan)
         result = train_network(
             settings, plan, subjects, group=paths.get("group_response"), start=start, keep=paths.get("keep"),
             ignore_bad_voxels=ignore_bad_voxels, processes=processes,
@@ -111,3 +112,12 @@ def _train(
             title = "held-out loss" if result.on == HELD_OUT else "loss on other boxes of the subjects learned from"
             tell(f"{title}: {result.history[0][result.on]:.4g} at first, {result.best_loss:.4g} at best")
             tell_files(files, out)
+
+
+def _tell_beginning(folder: "OutputFolder", settings: "TrainSettings", plan: "TrainPlan") -> None:
+    """Say whether a training is taken up again, and what is made before it."""
+    if folder.checkpoint.exists():
+        tell(f"going on with the interrupted training in {folder.partial}")
+    budget = f"{settings.minutes:.3g} minutes" if settings.minutes else number_of(settings.steps or 0, "step")
+    made = number_of(plan.validation, "example")
+    tell(f'first {made} to validate on ("validation" of --config), which may take minutes; then training for {budget}')

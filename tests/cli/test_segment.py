@@ -449,8 +449,8 @@ def test_scores_that_cannot_be_are_one_error(capsys, place, predicted, tmp_path,
     )
     assert ran.code == 2 and message in " ".join(ran.err.split())
     ran = run_program(capsys, "segment", "evaluate", place, place / "study.tsv", "--out", tmp_path / "s")
-    assert ran.code == 2 and "s0: no such folder; give what shd segment predict wrote" in " ".join(ran.err.split())
-    (tmp_path / "p" / "s0").mkdir(parents=True)
-    ran = run_program(capsys, "segment", "evaluate", tmp_path / "p", place / "study.tsv", "--out", tmp_path / "s")
     assert ran.code == 2 and "s0: holds no probability.nii.gz" in " ".join(ran.err.split())
+    (tmp_path / "p").mkdir()
+    ran = run_program(capsys, "segment", "evaluate", tmp_path / "p", place / "study.tsv", "--out", tmp_path / "s")
+    assert ran.code == 2 and "s0: no such folder; give what shd segment predict" in " ".join(ran.err.split())
     assert [path.name for path in tmp_path.iterdir()] == ["p"]

@@ -222,7 +222,8 @@ def test_training_goes_on_from_a_network(capsys, trained, options, tmp_path):
 def test_patience_ends_it_early(capsys, options, tmp_path):
     """With steps of no length nothing improves."""
     still = ("--learning-rate", "0", "--patience", "1")
-    assert run_program(capsys, "train", *options, *still, "--out", tmp_path / "out").code == 0
+    ran = run_program(capsys, "train", *options, *still, "--out", tmp_path / "out")
+    assert ran.code == 0 and "to validate on" in ran.out.splitlines()[0]
     assert [int(row["step"]) for row in rows_of(tmp_path / "out")] == [0, 2]
 
 

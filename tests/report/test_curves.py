@@ -54,6 +54,6 @@ def test_shares_have_a_panel_of_their_own(tmp_path, monkeypatch):
     history = [{"step": step, "loss": 2.0 - step, "precision": step / 4} for step in range(3)]
     loss_figure(tmp_path / "a.png", history, "title", ["precision"])
     upper, lower = figures[0].axes
-    assert [line.get_label() for line in upper.lines] == ["loss"] and upper.get_yscale() == "log"
+    assert [line.get_label() for line in upper.lines] == ["loss"] and upper.get_yscale() == "linear"
     np.testing.assert_array_equal(lower.lines[0].get_xydata(), [[0, 0], [1, 0.25], [2, 0.5]])
     assert lower.get_ylim() == (0, 1)
