@@ -7,6 +7,7 @@ kept.
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from shd.cli.allocator import keep_freed_memory
 

@@ -1,147 +1,129 @@
-"""Accuracy against the number of training voxels: what symmetry is worth to a network.
+"""Accuracy against training voxels: what symmetry is worth to networks that learn from simulated scans with truth.
 
-    python -m benchmarks sample_efficiency [--methods shd-fit,cnn-tv] [--voxels 32,128,512] [--steps 600] [--out DIR]
+    python -m benchmarks sample_efficiency [--methods shd,cnn] [--counts 2,8,32] [--seeds 1] [--steps 300]
+                                           [--protocol clinical,research] [--stop-after MINUTES] [--out DIR]
 
-Every network trains, as many steps each, on the N voxels around one in the lower half of a phantom, and is then run on
-the upper half, of which it has seen nothing; that half is scored. 0 voxels is the answer before training, which is the
-first estimate and the same for all. Finished results are kept in DIR/cells and not computed again.
+Every network trains on N boxes of random scans with the loss of `shd train`, and is tested on tangles that no training
+meets; and once more on flat scans, whose fibres lie near one plane of the grid, and is tested in that plane and in
+another. Finished cells (a network on the boxes of a seed) are kept in DIR/cells: a stopped run goes on, and
+--stop-after begins no cell after so many minutes. What the rows are: docs/accuracy.md.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from jaxtyping import Bool
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+import torch
 
-from benchmarks.accuracy_table.cells import scores_of
+from benchmarks.accuracy_table.cells import CEILING
 from benchmarks.accuracy_table.kept import kept
 from benchmarks.accuracy_table.problems import Problem
-from benchmarks.deconvolvers.methods import METHODS, MethodError, network_of, separable
-from benchmarks.deconvolvers.training import Budget, train
+from benchmarks.deconvolvers.methods import MethodError
 from benchmarks.harness.program import errors_in_one_line
-from shd.evaluation.assessment import assess_ceiling, assess_fods
-from shd.evaluation.truth import Truth
-from shd.fitting.budget import default_settings
-from shd.fitting.fit import DEGREE
-from shd.inference.tiled import deconvolve
-from shd.io.atomic import whole_file
-from shd.models.deconvolver import Deconvolver
-from shd.scans.normalisation import normalise
-from shd.signal.response import Response
-from shd.simulation import Phantom
-from shd.training.subject import SubjectTraining
+from benchmarks.learning_study.boxes import ANY, FIRST_TEST, FLAT, UnseenScan, unseen_scan
+from benchmarks.learning_study.cells import METHODS, UNTRAINED, Training, measure, measure_untrained, searched
+from benchmarks.learning_study.figure import draw
+from benchmarks.learning_study.tables import Row, as_markdown, costs
 
-COLUMNS = (("F1", "f1"), ("error °", "error"), ("success (2)", "success_2"), ("best F1", "best_f1"), ("AUC", "auc"))
-DRAWN = COLUMNS[:3]
+RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+"""Peak learning rates tried for each network: the one of the lowest loss of a validation is taken for all its cells."""
 
+SEARCH_COUNT, SEARCH_STEPS = 8, 1 / 3
+"""Boxes of a trial of a learning rate, and its steps as a share of a cell's."""
 
-def training_voxels(phantom: Phantom, count: int, seed: int) -> Bool[np.ndarray, "x y z"]:
-    """Return the `count` voxels of the lower half (x) nearest to a random one there that is mostly white matter.
+UNSEEN = (FLAT, "turned")
+FLAT_COUNT = 8
+"""Tests after a training on flat scans, and how many boxes of those that takes."""
 
-    Sets of one seed are nested. Raises MethodError where the half has fewer voxels.
-    """
-    lower = phantom.scan.mask.copy()
-    lower[_middle(phantom) :] = False
-    voxels = np.argwhere(lower)
-    if not 1 <= count <= len(voxels):
-        raise MethodError(f"--voxels {count}: half of the phantom has {len(voxels)} voxels to train on")
-    white = np.argwhere(lower & (phantom.tissue_fractions[..., 0] > 0.9))
-    centre = np.random.default_rng(seed).choice(white)
-    nearest = np.argsort(np.sum((voxels - centre) ** 2, axis=1), kind="stable")[:count]
-    chosen = np.zeros_like(lower)
-    chosen[tuple(voxels[nearest].T)] = True
-    return chosen
+UNLEARNED = (UNTRAINED, CEILING)
 
 
-def _middle(phantom: Phantom) -> int:
-    return phantom.scan.shape[0] // 2
-
-
-def unseen_truth(phantom: Phantom) -> Truth:
-    """Return the truth of the upper half, less the layer next to the other, whose voxels have neighbours there."""
-    truth = Truth.of(phantom)
-    upper = truth.mask.copy()
-    upper[: _middle(phantom) + 1] = False
-    return replace(truth, mask=upper)
-
-
-def measure(phantom: Phantom, key: str | None, count: int, budget: Budget) -> dict[str, float]:
-    """Return the scores on the unseen half of a method trained on `count` voxels, or untrained where `key` is None."""
-    responses = separable(phantom.responses, phantom.scan.gradients)
-    if key is None:
-        model = untrained(phantom, responses)
-    else:
-        network, weights = network_of(key)
-        part = replace(phantom.scan, mask=training_voxels(phantom, count, budget.seed))
-        model = train(network, part, responses, budget, weights=weights).model
-    fod = deconvolve(model.eval(), normalise(phantom.scan), responses, degree=DEGREE)
-    return scores_of(assess_fods(key or "untrained", fod, unseen_truth(phantom)))
-
-
-def untrained(phantom: Phantom, responses: tuple[Response, ...]) -> Deconvolver:
-    """Return our network before its first step."""
-    settings = default_settings(int(phantom.scan.mask.sum()), steps=1)
-    return SubjectTraining(normalise(phantom.scan), responses, settings).best_model()
-
-
-class Rows:
-    """Medians over the seeds, kept cell by cell; a phantom's seed is also its networks'."""
+class Study:
+    """The cells that are asked for; each is made once."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.cells: Path = arguments.out / "cells"
-        self.problems = [
-            Problem(arguments.phantom, arguments.protocol, arguments.snr, seed) for seed in range(arguments.seeds)
-        ]
-        self.steps: int = arguments.steps
-        self._phantoms: dict[int, Phantom] = {}
+        self.arguments, self.cells, self.boxes = arguments, arguments.out / "cells", arguments.out / "boxes"
+        self.tests = {ANY: tuple(arguments.protocol), FLAT: UNSEEN}
+        self._tested: dict[tuple[str, str, int], UnseenScan] = {}
+        self.begun = time.monotonic()
 
-    def _phantom(self, problem: Problem) -> Phantom:
-        if problem.seed not in self._phantoms:
-            self._phantoms = {problem.seed: problem.make()}
-        return self._phantoms[problem.seed]
+    def wanted(self) -> Iterator[tuple[int, str, str, int]]:
+        """Give seed, training, method and count of every cell, seed by seed, so that a stopped run has whole tables."""
+        methods, counts = self.arguments.methods, self.arguments.counts
+        for seed in range(self.arguments.seeds):
+            for on, several in ((ANY, counts), (FLAT, (FLAT_COUNT,))):
+                yield from ((seed, on, key, 0) for key in UNLEARNED)
+                yield from ((seed, on, key, count) for count in several for key in methods)
 
-    def _measure(self, problem: Problem, key: str | None, count: int) -> dict[str, float]:
-        return measure(self._phantom(problem), key, count, Budget(steps=self.steps, seed=problem.seed))
+    def make(self) -> bool:
+        """Make what is missing, saying each; return whether all is there."""
+        for seed, on, key, count in self.wanted():
+            path = self._path(seed, on, key, count)
+            if path.is_file():
+                continue
+            if time.monotonic() - self.begun > 60.0 * self.arguments.stop_after:
+                return False
+            tests = self._tests(on, seed)
+            if key in UNLEARNED:
+                cell = kept(path, partial(measure_untrained, key, tests))
+            else:
+                rate = self._rate(key)
+                cell = kept(path, partial(measure, key, self._training(on, seed, count), rate, tests))
+            scores = "; ".join(
+                f"{name}: F1 {of['f1']:.3f}, error {of['error']:.2f}°, correlation {of['correlation']:.3f}"
+                for name, of in cell["scores"].items()
+            )
+            seconds = f"; {cell['seconds']:.0f} s" if count else ""
+            print(f"seed {seed}, {key}, {count} {on}: {scores}{seconds}", flush=True)
+        return True
 
-    def ceiling(self) -> dict[str, float]:
-        """Return the scores of the truth itself on the half that is scored."""
-        every = [scores_of(assess_ceiling(unseen_truth(self._phantom(problem)))) for problem in self.problems]
-        return {name: float(np.median([scores[name] for scores in every])) for name in every[0]}
+    def rows(self, on: str, counts: Sequence[int]) -> list[Row]:
+        """Return the rows that are there, each of its own seeds: the estimate, the methods, the ceiling."""
+        places = [(key, count) for key in self.arguments.methods for count in counts]
+        found = []
+        for key, count in [(UNTRAINED, 0), *places, (CEILING, 0)]:
+            paths = [self._path(seed, on, key, count) for seed in range(self.arguments.seeds)]
+            cells: list[dict[str, Any]] = [kept(path, dict) for path in paths if path.is_file()]
+            if cells:
+                found.append(Row(key, count, cells))
+        return found
 
-    def row(self, key: str | None, count: int) -> dict[str, float]:
-        """Return a method's scores after training on `count` voxels."""
-        every = []
-        for problem in self.problems:
-            words = (problem.phantom, problem.protocol, f"snr{problem.snr:g}", f"seed{problem.seed}")
-            name = "_".join((*words, key or "untrained", f"{count}voxels", f"{self.steps}steps")) + ".json"
-            every.append(kept(self.cells / name, partial(self._measure, problem, key, count)))
-        return {name: float(np.median([scores[name] for scores in every])) for name in every[0]}
+    def _path(self, seed: int, on: str, key: str, count: int) -> Path:
+        arguments = self.arguments
+        words = [on, key]
+        if on == ANY:
+            words += [arguments.phantom, *arguments.protocol]
+        words += [f"snr{arguments.snr:g}", f"seed{seed}"]
+        if count:
+            words += [f"{count}boxes", f"{arguments.steps}steps"]
+        return self.cells / ("_".join(words) + ".json")
 
+    def _training(self, on: str, seed: int, count: int) -> Training:
+        return Training(self.boxes, on, seed, count, self.arguments.steps)
 
-def draw(path: Path, rows: dict[str, dict[int, dict[str, float]]], ceiling: dict[str, float]) -> None:
-    """Draw a line a method; the first point is before training, the dashed line the true fODF."""
-    figure = Figure(figsize=(12.0, 3.6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    for panel, (title, score) in zip(figure.subplots(1, len(DRAWN)), DRAWN, strict=True):
-        for name, by_count in rows.items():
-            counts = list(by_count)
-            panel.plot(range(len(counts)), [by_count[count][score] for count in counts], "o-", label=name, markersize=4)
-            panel.set_xticks(range(len(counts)), [str(count) for count in counts])
-        panel.axhline(ceiling[score], linestyle="--", color="black", linewidth=1.0, label="ceiling")
-        panel.set_xlabel("training voxels")
-        panel.set_title(title.replace("°", "(°)"), fontsize=10)
-        panel.grid(True, color="0.92")
-        panel.spines[["top", "right"]].set_visible(False)
-    handles, labels = panel.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
-    with whole_file(path) as file:
-        figure.savefig(file)
+    def _tests(self, on: str, seed: int) -> dict[str, UnseenScan]:
+        wanted = {name: (on, name, seed) for name in self.tests[on]}
+        if not set(wanted.values()) <= set(self._tested):  # of one seed and training at a time
+            phantom, snr = self.arguments.phantom, self.arguments.snr
+            self._tested = {of: unseen_scan(*of, phantom, snr) for of in wanted.values()}
+        return {name: self._tested[of] for name, of in wanted.items()}
+
+    def _rate(self, key: str) -> float:
+        """Return the learning rate of a method, from the trials that are kept beside the cells."""
+        key, steps = METHODS[key].rate_of or key, max(1, round(SEARCH_STEPS * self.arguments.steps))
+        training = Training(self.boxes, ANY, 0, SEARCH_COUNT, steps)
+        losses = {}
+        for rate in RATES:
+            path = self.cells / f"rate_{key}_{rate:g}_{steps}steps.json"
+            new = not path.is_file()
+            losses[rate] = kept(path, partial(searched, key, training, rate))["held_out"]
+            if new:
+                print(f"learning rate {rate:g}, {key}: loss of validation {losses[rate]:.4f}", flush=True)
+        return min(losses, key=lambda rate: losses[rate])
 
 
 def options_of(words: Sequence[str]) -> argparse.Namespace:
@@ -150,59 +132,53 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
         prog="python -m benchmarks sample_efficiency",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="methods: " + "; ".join(f"{key}: {method.name}" for key, method in METHODS.items()),
     )
-    parser.add_argument("--methods", default="shd-fit,shd-tv,cnn-tv,shd,cnn,esd,mlp", help="with commas between")
-    parser.add_argument("--voxels", default="32,128,512,2048", help="with commas between")
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--phantom", default="tangle")
-    parser.add_argument("--protocol", default="research")
+    parser.add_argument("--methods", default=",".join(METHODS), help="with commas between")
+    parser.add_argument("--counts", default="2,8,32", help="boxes to learn from, with commas between")
+    parser.add_argument("--seeds", type=int, default=1, help="of boxes, weights and tests together: seeds 0, 1, …")
+    parser.add_argument("--steps", type=int, default=300, help="of our network")
+    parser.add_argument("--phantom", default="small-tangle", help="to test on")
+    parser.add_argument("--protocol", default="clinical,research", help="to test on, with commas between")
     parser.add_argument("--snr", type=float, default=20.0)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--stop-after", type=float, default=float("inf"), help="minutes")
     parser.add_argument("--out", type=Path, default=Path("sample_efficiency"))
     arguments = parser.parse_args(words)
-    arguments.methods = arguments.methods.split(",")
-    for key in arguments.methods:
-        network_of(key)
+    arguments.methods, arguments.protocol = arguments.methods.split(","), arguments.protocol.split(",")
+    unknown = [key for key in arguments.methods if key not in METHODS]
+    if unknown:
+        raise MethodError(f"no method {unknown[0]}; there are: {', '.join(METHODS)}")
     try:
-        arguments.voxels = sorted(int(word) for word in arguments.voxels.split(","))
+        arguments.counts = sorted({int(word) for word in arguments.counts.split(",")})
     except ValueError:
-        raise MethodError(f"--voxels {arguments.voxels}: whole numbers with commas between") from None
-    if min(arguments.steps, arguments.seeds, *arguments.voxels) < 1:
+        raise MethodError(f"--counts {arguments.counts}: whole numbers with commas between") from None
+    if min(arguments.steps, arguments.seeds, *arguments.counts) < 1:
         raise MethodError(
-            f"--steps {arguments.steps}, --seeds {arguments.seeds}, --voxels {arguments.voxels}: each at least 1"
+            f"--steps {arguments.steps}, --seeds {arguments.seeds}, --counts {arguments.counts}: each at least 1"
         )
+    for protocol in arguments.protocol:
+        Problem(arguments.phantom, protocol, arguments.snr, FIRST_TEST)
     return arguments
 
 
 @errors_in_one_line
 def main(options: Sequence[str] = ()) -> None:
-    """Print a row a method and number of voxels, and draw them."""
-    _run(options_of(options))
-
-
-def _run(arguments: argparse.Namespace) -> None:
-    table = Rows(arguments)
-    print("| " + " | ".join(("method", "voxels", *(title for title, _ in COLUMNS))) + " |", flush=True)
-    print("|---" * (2 + len(COLUMNS)) + "|")
-    before = table.row(None, 0)
-    _print_row("before training", 0, before)
-    rows: dict[str, dict[int, dict[str, float]]] = {}
-    for key in arguments.methods:
-        name = METHODS[key].name
-        rows[name] = {0: before}
-        for count in arguments.voxels:
-            rows[name][count] = table.row(key, count)
-            _print_row(name, count, rows[name][count])
-    ceiling = table.ceiling()
-    _print_row("ceiling", 0, ceiling)
-    picture = arguments.out / "sample_efficiency.png"
-    draw(picture, rows, ceiling)
-    print(f"wrote {picture}: look at it; the numbers are kept in {table.cells}")
-
-
-def _print_row(name: str, count: int, scores: dict[str, float]) -> None:
-    numbers = " | ".join(f"{scores[score]:.3f}" for _, score in COLUMNS)
-    print(f"| {name} | {count or '–'} | {numbers} |", flush=True)
+    """Make the cells, print the tables and draw them."""
+    arguments = options_of(options)
+    torch.set_num_threads(1)  # seconds of one core
+    study = Study(arguments)
+    if not study.make():
+        print("stopped; the same command goes on")
+    rows, flat = study.rows(ANY, arguments.counts), study.rows(FLAT, (FLAT_COUNT,))
+    for test in study.tests[ANY] if rows else ():
+        print(f"\ntested: {arguments.phantom}, {test}\n{as_markdown(rows, test)}")
+    for test in UNSEEN if flat else ():
+        print(f"\ntrained on flat scans, tested {test}\n{as_markdown(flat, test)}")
+    print(f"\n{costs(rows)}")
+    if rows:
+        picture = arguments.out / "sample_efficiency.png"
+        draw(picture, dict.fromkeys(study.tests[ANY], rows), dict.fromkeys(UNSEEN, flat) if flat else {})
+        print(f"\nwrote {picture}: look at it; the numbers are kept in {study.cells}")
 
 
 if __name__ == "__main__":

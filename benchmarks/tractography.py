@@ -28,7 +28,6 @@ from benchmarks.accuracy_table.problems import Problem
 from benchmarks.deconvolvers.methods import METHODS, MethodError, chosen_methods, separable
 from benchmarks.deconvolvers.training import Budget
 from benchmarks.harness.program import errors_in_one_line
-from benchmarks.tractography_picture import tractogram_sheet
 from shd.errors import ShdError
 from shd.evaluation.tractogram_scores import Streamlines, score_tractogram
 from shd.evaluation.truth import Truth
@@ -38,6 +37,7 @@ from shd.io.atomic import whole_file
 from shd.io.fodf import write_fod
 from shd.io.tables import write_csv
 from shd.io.tractograms import read_streamlines
+from shd.report.tractogram_figure import tractogram_figure
 from shd.simulation import Phantom
 from shd.tracking.settings import ALGORITHMS
 
@@ -229,7 +229,7 @@ def _run(arguments: argparse.Namespace) -> None:
     if arguments.picture:
         shown = {title(key): follow(inputs(), key, "deterministic", 0.1, arguments.seeds)
                  for key in (TRUTH, arguments.model, *list(rivals)[:1])}  # fmt: skip
-        tractogram_sheet(arguments.out / f"{name}.png", shown, inputs().truth)
+        tractogram_figure(arguments.out / f"{name}.png", shown, inputs().truth)
     print(f"wrote {name}.md and .csv in {arguments.out}")
 
 

@@ -30,6 +30,11 @@ _FRONT = {
 }
 
 
+def __dir__() -> list[str]:
+    """Return the front functions, so that completion finds them before their first use."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Import the front functions when they are first used: importing shd alone stays quick."""
     if name not in _FRONT:

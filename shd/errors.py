@@ -60,3 +60,8 @@ def is_out_of_memory(error: BaseException) -> bool:
         or "not enough memory" in str(error)
         or "can't allocate memory" in str(error)
     )
+
+
+def number_of(count: int, noun: str) -> str:
+    """Return how many there are, for messages: `1 file`, `2 files`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

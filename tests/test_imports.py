@@ -15,7 +15,7 @@ FOLDERS = (
     "sphere", "graphs", "engines", "signal", "models", "fodf", "scans", "simulation", "evaluation", "training",
     "inference", "tracking", "io", "report", "fitting", "cli",
 )  # fmt: skip
-BASE = ("errors", "just_in_time", "processors", "types", "_version")
+BASE = ("errors", "just_in_time", "processors", "_version")
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 50

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from torch import nn
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from benchmarks.deconvolvers.trunks.cnn import CNN
 from benchmarks.deconvolvers.trunks.position_orientation import PositionOrientation
@@ -14,6 +16,7 @@ from shd.fitting.fit import Fit, fit
 from shd.fodf.field import FodField
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
+from shd.models.unet import Window
 from shd.scans.scan import Scan
 from shd.signal.response import Response
 from shd.training.losses.objective import LossWeights
@@ -26,7 +29,8 @@ PUBLISHED = LossWeights(support=0.0, likeness=0.0, negativity=40.0, sparsity=0.0
 PUBLISHED_TV = replace(PUBLISHED, variation=1.2)
 """The same with total variation."""
 
-Trunk = Callable[[ModelConfig, Scan], nn.Module]
+Trunk = Callable[[ModelConfig, Float[np.ndarray, "3 3"]], nn.Module]
+"""From the configuration and M with v_scanner = M·v_voxel to the module."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,11 @@ class Network:
 
 # Peak learning rates: the best for 400 steps on a crossing of 45° (docs/accuracy.md).
 NETWORKS = {
-    "mlp": Network(lambda config, scan: VoxelMLP(config), 2e-3, "torch"),
-    "cnn": Network(lambda config, scan: CNN(config), 1e-3, "torch"),
-    "esd": Network(lambda config, scan: esd(config)),
-    "rt-esd": Network(lambda config, scan: rt_esd(config)),
-    "ponita": Network(lambda config, scan: PositionOrientation(config, scan.rotation), 2e-3, "torch"),
+    "mlp": Network(lambda config, _: VoxelMLP(config), 2e-3, "torch"),
+    "cnn": Network(lambda config, _: CNN(config), 1e-3, "torch"),
+    "esd": Network(lambda config, _: esd(config)),
+    "rt-esd": Network(lambda config, _: rt_esd(config)),
+    "ponita": Network(PositionOrientation, 2e-3, "torch"),
     "shd": Network(),
 }
 
@@ -73,11 +77,16 @@ class RivalDeconvolver(Deconvolver):
         super().__init__(config)
         self.unet = trunk  # type: ignore[assignment]
 
+    def trunk(self, given: list[Tensor], mask: Float[Tensor, "batch x y z 1"], window: Window | None) -> Tensor:
+        """Return what the other network makes of the field."""
+        found: Tensor = self.unet(given.pop(), mask, window)
+        return found
 
-def maker(network: Network, scan: Scan) -> Callable[[ModelConfig], Deconvolver]:
-    """Return what builds the network for a scan, as `fit` takes it."""
+
+def maker(network: Network, rotation: Float[np.ndarray, "3 3"]) -> Callable[[ModelConfig], Deconvolver]:
+    """Return what builds the network, as `fit` takes it. rotation: M of the scan, v_scanner = M·v_voxel."""
     trunk = network.trunk
-    return Deconvolver if trunk is None else lambda config: RivalDeconvolver(config, trunk(config, scan))
+    return Deconvolver if trunk is None else lambda config: RivalDeconvolver(config, trunk(config, rotation))
 
 
 def train(
@@ -97,7 +106,7 @@ def train(
         settings = replace(settings, learning_rate=network.learning_rate)
     if weights is not None:
         settings = replace(settings, weights=weights)
-    return fit(scan, responses, settings, build=maker(network, scan))
+    return fit(scan, responses, settings, build=maker(network, scan.rotation))
 
 
 def train_and_deconvolve(

@@ -1,4 +1,4 @@
-"""Another program in a process of its own: wall clock, processor time and peak memory."""
+"""Other programs in processes of their own: wall clock, processor time and peak memory, and what they started."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from shd.errors import ShdError
 
-__all__ = ["ProcessUse", "ProgramError", "measured_process"]
+__all__ = ["ProcessUse", "ProgramError", "children", "measured_process"]
 
 # A new process counts the memory of the one that started it, so the program is started by a Python that holds nothing.
 _STARTER = """
@@ -57,3 +57,19 @@ def measured_process(command: Sequence[str | Path], environment: Mapping[str, st
     if code:
         raise ProgramError(f"{' '.join(words)} ended with {code}: {said}")
     return ProcessUse(wall, processor, memory)
+
+
+def children(pid: int) -> list[int]:
+    """Return the running processes that a process has started. Raises ProgramError where there is no /proc."""
+    states = Path("/proc")
+    if not (states / "self" / "stat").exists():
+        raise ProgramError("there is no /proc to find processes in; run this on Linux")
+    found = []
+    for path in states.glob("[0-9]*/stat"):
+        try:
+            state, parent, *_ = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(parent) == pid and state != "Z":
+            found.append(int(path.parent.name))
+    return sorted(found)

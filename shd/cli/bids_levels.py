@@ -9,6 +9,7 @@ import typer
 
 from shd.cli.cohort_inference import conclude, say_outcome
 from shd.cli.messages import complain, tell, tell_command
+from shd.errors import number_of
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.fitting.bids_dataset import BidsDataset
@@ -82,6 +83,6 @@ def average_group(asked: Asked, responses: str, force: bool) -> None:
     for mean in group.responses:
         pairs = zip(mean.bvalues, mean.mean_signal, strict=True)
         signals = ", ".join(f"{signal:.4g} at b = {bvalue:.0f}" for bvalue, signal in pairs)
-        tell(f"{mean.tissue}, mean of {group.scans} scans: {signals}")
-    tell(f"wrote {len(group.files)} files in {group.files[0].parent}; next")
+        tell(f"{mean.tissue}, mean of {number_of(group.scans, 'scan')}: {signals}")
+    tell(f"wrote {number_of(len(group.files), 'file')} in {group.files[0].parent}; next")
     tell_command(f"shd bids {quote(str(asked.source))} {quote(str(asked.out))} participant --responses group")

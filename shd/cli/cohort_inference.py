@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from shd.cli.messages import complain, tell
+from shd.errors import number_of
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.fitting.cohort_subject import Choices, Outcome
@@ -51,11 +52,15 @@ def conclude(outcomes: tuple["Outcome", ...], out: Path, summary: Path) -> None:
     failed = [outcome.name for outcome in outcomes if outcome.state == FAILED]
     before = [outcome.name for outcome in outcomes if outcome.state == DONE_BEFORE]
     if before:
-        tell(f"skipped {len(before)} of {len(outcomes)} subjects, which were done before: {_listed(before)}")
+        tell(
+            f"skipped {len(before)} of {number_of(len(outcomes), 'subject')}, which were done before: {_listed(before)}"
+        )
     done = len(outcomes) - len(failed) - len(before)
-    tell(f"wrote {done} of {len(outcomes)} subjects in {out}; what became of each is in {summary}")
+    tell(f"wrote {done} of {number_of(len(outcomes), 'subject')} in {out}; what became of each is in {summary}")
     if failed:
-        complain("error", "bold red", f"{len(failed)} of {len(outcomes)} subjects failed: {_listed(failed)}")
+        complain(
+            "error", "bold red", f"{len(failed)} of {number_of(len(outcomes), 'subject')} failed: {_listed(failed)}"
+        )
         raise typer.Exit(2)
 
 

@@ -13,6 +13,7 @@ from shd.cli.early_checks import check_files
 from shd.cli.fit import check_choices
 from shd.cli.messages import tell
 from shd.cli.results import announce, output_folder
+from shd.errors import number_of
 
 __all__ = ["demo", "score_table"]
 
@@ -31,7 +32,7 @@ def demo(
 
     with output_folder(out, force) as folder:
         scan = human_scan()
-        tell(f"1 of 3: human brain, {int(scan.mask.sum())} voxels ({scan.name} of the dipy package)")
+        tell(f"1 of 3: human brain, {number_of(int(scan.mask.sum()), 'voxel')} ({scan.name} of the dipy package)")
         with shown_progress() as report:
             human = fit(scan, minutes=minutes, report=report)
         runs = []

@@ -9,11 +9,13 @@ from rich.console import Console
 from shd.cli.early_checks import check_files
 from shd.cli.evaluation_tables import assessment_tables, scan_tables, tractogram_table
 from shd.cli.fit import check_choices
-from shd.cli.messages import tell
+from shd.cli.messages import tell, tell_files
 from shd.cli.results import output_folder, paths_of
-from shd.errors import OutputError
+from shd.errors import OutputError, number_of
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
+    from shd.evaluation.assessment import Assessment
+    from shd.evaluation.tractogram_scores import TractogramScores
     from shd.scans.scan import Scan
     from shd.signal.response import Response
     from shd.training.settings import FitSettings
@@ -95,28 +97,40 @@ def _evaluate_results(
     from shd.evaluation.threshold_sweep import check_threshold
     from shd.fitting.evaluation import assess_results, named_paths, score_tractograms, write_evaluation
     from shd.io.phantoms import read_truth
+    from shd.io.tractograms import read_streamlines
 
     check_threshold(threshold)
     inputs = {"truth": truth, "results": named_paths([*results, *peaks]), "tractograms": named_paths(tractogram)}
-    with output_folder(out, force) as folder:
+    read = [truth, *named_paths([*results, *peaks, *tractogram]).values()]
+    with output_folder(out, force, inputs=read) as folder:
         known = read_truth(truth)
         with shown_progress() as report:
             assessments = assess_results(
                 known, named_paths(results), named_paths(peaks), threshold=threshold, report=report
             )
-            tractograms = score_tractograms(known, named_paths(tractogram), report)
-            files = write_evaluation(folder, known, assessments, tractograms, inputs)
+            tractograms = {name: read_streamlines(path) for name, path in named_paths(tractogram).items()}
+            scores = score_tractograms(known, tractograms, report)
+            files = write_evaluation(folder, known, assessments, tractograms, scores, inputs)
+    _show(assessments, scores)
+    _announce(files, out)
+
+
+def _show(assessments: "list[Assessment]", tractograms: "dict[str, TractogramScores]") -> None:
     console = Console()
-    for table in assessment_tables(assessments):
-        console.print(table)
+    if assessments:
+        for table in assessment_tables(assessments):
+            console.print(table)
+        tell(
+            "ceiling: the true fODF, smoothed by 5° at degree 12, through the same peak finder; error: from each fibre "
+            "to the nearest peak; success: all fibres matched within 25° and no false peak; over, under: peaks too "
+            "many and too few a voxel; AUC: of precision against recall, thresholds 0.05 to 0.95"
+        )
     if tractograms:
         console.print(tractogram_table(tractograms))
-    tell(
-        "ceiling: the true fODF, smoothed by 5° at degree 12, through the same peak finder; error: from each fibre to "
-        "the nearest peak; success: all fibres matched within 25° and no false peak; over, under: peaks too many and "
-        "too few a voxel; AUC: of precision against recall, thresholds 0.05 to 0.95"
-    )
-    _announce(files, out)
+        tell(
+            "valid: share of the streamlines that join both ends of a bundle; invalid: ends of different bundles; "
+            "none: the rest; VB, IB: valid and invalid bundles; overlap, overreach, F1: of the bundles' voxels"
+        )
 
 
 def _evaluate_scan(
@@ -138,7 +152,7 @@ def _evaluate_scan(
     from shd.scans.coherence import checked_directions
     from shd.signal.response_estimation import estimate_responses
 
-    with output_folder(out, force) as folder:
+    with output_folder(out, force, inputs=inputs.values()) as folder:
         coherence = checked_directions(scan)
         if coherence.consistent:
             tell(coherence.message)
@@ -165,7 +179,7 @@ def _settings(scan: "Scan", minutes: float | None, steps: int | None, seed: int,
 
     voxels = int(scan.mask.sum())
     settings = default_settings(voxels, minutes=minutes, steps=steps, seed=seed)
-    tell(f"{fits} fits, each: {describe(settings, voxels)}")
+    tell(f"{number_of(fits, 'fit')}, each: {describe(settings, voxels)}")
     return settings
 
 
@@ -186,5 +200,6 @@ def _check_folder(out: Path) -> None:
 
 
 def _announce(files: list[Path], out: Path) -> None:
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
-    tell(f"look at {out / 'evaluation.png'}; every number is in evaluation.csv and evaluation.json")
+    tell_files(files, out)
+    pictures = " and ".join(str(out / path.name) for path in files if path.suffix == ".png")
+    tell(f"look at {pictures}; every number is in evaluation.json")

@@ -9,6 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from shd.errors import number_of
+
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.evaluation.assessment import Assessment
     from shd.evaluation.cross_validation import Prediction
@@ -33,7 +35,7 @@ def assessment_tables(results: Sequence["Assessment"]) -> Iterator[Group]:
 
     voxels = results[0].groups["all"].sweep.scores[0].voxels
     yield _table(
-        f"peaks from {threshold:g} of the highest, {voxels} voxels",
+        f"peaks from {threshold:g} of the highest, {number_of(voxels, 'voxel')}",
         everything,
         (
             ("error °", scored("angular_error"), ".1f", False),
@@ -66,7 +68,7 @@ def tractogram_table(tractograms: Mapping[str, "TractogramScores"]) -> Group:
     """Return the table of tractograms."""
     total = next(iter(tractograms.values())).bundles
     return _table(
-        f"tractograms on {total} bundles",
+        f"tractograms on {number_of(total, 'bundle')}",
         tractograms,
         (
             ("valid", lambda of: of.valid_connections, ".3f", True),

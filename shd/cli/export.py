@@ -9,6 +9,7 @@ from shd.cli.early_checks import check_files
 from shd.cli.export_bids import check_bids, export_bids
 from shd.cli.messages import tell, tell_command
 from shd.cli.results import said_if_interrupted
+from shd.errors import number_of
 
 __all__ = ["export"]
 
@@ -16,7 +17,7 @@ __all__ = ["export"]
 def export(
     out: Path = typer.Argument(help="Folder of shd fit or shd infer, or an fODF image (MRtrix3 basis, scanner axes)."),
     to: str = typer.Option(..., "--to", help="Formats, with commas between; docs/export.md lists them."),
-    dest: Path | None = typer.Option(None, help="Folder for the files; by default export/ in OUT."),
+    dest: Path | None = typer.Option(None, help="Folder for the files; by default export/ in OUT; bids has none."),
     degree: int | None = typer.Option(None, help="Write harmonics up to this even degree; by default all."),
     mask: Path | None = typer.Option(None, help="Export these voxels only; by default those that were fitted."),
     basis: str = typer.Option("descoteaux07_legacy", help="dipy-sh, pam5: basis, one of DIPY's four."),
@@ -30,7 +31,7 @@ def export(
 ) -> None:
     """Write a result in the formats of MRtrix3, DIPY, scilpy, TractSeg and DSI Studio."""
     formats = [name.strip() for name in to.split(",") if name.strip()]
-    participant = check_bids(formats, subject, degree, mask) if "bids" in formats else None
+    participant = check_bids(formats, dest, subject, degree, mask) if "bids" in formats else None
     check_files(out, mask)
     from shd.cli.progress_bar import shown_progress
     from shd.fitting.export import export as write_formats
@@ -38,16 +39,19 @@ def export(
     from shd.fitting.exports.format import Choices
 
     choices = Choices(basis=basis, sphere=sphere, fixel_format=fixel_format)
-    dest = dest or export_folder(out)
-    if participant is not None:
+    if participant is not None and dest is not None:
         export_bids(out, dest, participant, session, space, template, force)
         return
+    dest = dest or export_folder(out)
     source = read_source(out, degree, mask)
     with said_if_interrupted(dest), shown_progress() as report:
         written = write_formats(source, formats, dest, choices, force, report)
     for name, files in written.items():
         tell(f"{name}: {', '.join(file.name for file in files)}")
-    tell(f"wrote {sum(map(len, written.values()))} files in {dest}; docs/export.md says how each program opens them")
+    tell(
+        f"wrote {number_of(sum(map(len, written.values())), 'file')} in {dest}; docs/export.md says how each program "
+        "opens them"
+    )
     if "mrtrix-fod" in written:
         fod = quote(str(written["mrtrix-fod"][0]))
         tell_command(f"mrview {fod} -odf.load_sh {fod}")

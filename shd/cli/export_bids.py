@@ -6,14 +6,19 @@ from pathlib import Path
 import typer
 
 from shd.cli.messages import tell
+from shd.errors import number_of
 
 __all__ = ["check_bids", "export_bids"]
 
 
-def check_bids(formats: Sequence[str], subject: str | None, degree: int | None, mask: Path | None) -> str:
-    """Return the participant's label. Raises a usage error for choices that exclude each other, or without a label."""
+def check_bids(
+    formats: Sequence[str], dest: Path | None, subject: str | None, degree: int | None, mask: Path | None
+) -> str:
+    """Return the participant's label. Raises a usage error for choices that exclude each other, or are missing."""
     if len(formats) > 1:
         raise typer.BadParameter(f"--to {','.join(formats)}: bids makes a dataset of its own; export it alone")
+    if dest is None:
+        raise typer.BadParameter("--to bids writes into a dataset; give its folder, as --dest derivatives/shd")
     if subject is None:
         raise typer.BadParameter("--to bids needs the participant's label; give --subject, as --subject 01")
     if degree is not None or mask is not None:
@@ -33,4 +38,4 @@ def export_bids(
     )
     for file in files:
         tell(str(file))
-    tell(f"wrote {len(files)} files in {dest}; docs/bids.md says what each is")
+    tell(f"wrote {number_of(len(files), 'file')} in {dest}; docs/bids.md says what each is")

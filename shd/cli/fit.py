@@ -7,7 +7,8 @@ import typer
 
 from shd.cli.early_checks import check_files, check_model
 from shd.cli.messages import tell
-from shd.cli.results import announce, output_folder, paths_of
+from shd.cli.results import announce, output_folder
+from shd.cli.scan_arguments import BVAL, BVEC, GRAD, IGNORE_BAD_VOXELS, MASK, scan_given
 
 __all__ = ["fit"]
 
@@ -16,11 +17,11 @@ ENGINE_NAMES = ("auto", "compiled", "torch", "reference")  # shd.engines.ENGINES
 
 def fit(
     dwi: Path = typer.Argument(help="Preprocessed diffusion scan (x, y, z, volume): NIfTI, or .mif."),
-    bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default beside the scan, or in the .mif."),
-    bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
+    bval: Path | None = BVAL,
+    bvec: Path | None = BVEC,
     out: Path = typer.Option(..., help="Folder for the results; it appears when all are there."),
-    grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
-    mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
+    grad: Path | None = GRAD,
+    mask: Path | None = MASK,
     wm: Path | None = typer.Option(None, help="White-matter response (MRtrix text); estimated if not given."),
     gm: Path | None = typer.Option(None, help="Grey-matter response, with --wm."),
     csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
@@ -33,8 +34,8 @@ def fit(
     device: str | None = typer.Option(None, help="cpu or cuda; by default cuda where there is one."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; by default all."),
     engine: str = typer.Option("auto", help="auto, compiled, torch or reference: equal results, unequal speed."),
-    seed: int = typer.Option(0, help="Seed of everything random."),
-    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
+    seed: int = typer.Option(0, min=0, help="Seed of everything random."),
+    ignore_bad_voxels: bool = IGNORE_BAD_VOXELS,
     force: bool = typer.Option(False, "--force", help="Replace results; forget an interrupted fit."),
 ) -> None:
     """Fit the fODFs of one scan: a trained network is adapted to the scan, then applied to every voxel of the mask."""
@@ -46,16 +47,17 @@ def fit(
     from shd.fitting.device import usable_device
     from shd.fitting.fit import fit as fit_scan
     from shd.fitting.outputs import write_fit
-    from shd.io.responses import read_given_responses
-    from shd.io.scans import read_scan
+    from shd.fitting.said_warnings import said_warnings
+    from shd.io.subject_inputs import inputs_of, used_files
 
     device = usable_device(device)
     others: dict[str, Any] = {"start": start, "tile": tile, "seed": seed, "engine": engine}
     others |= {"threads": threads} if threads else {}
-    inputs = paths_of(dwi=dwi, bval=bval, bvec=bvec, grad=grad, mask=mask, wm=wm, gm=gm, csf=csf)
-    with output_folder(out, force) as folder:
-        scan = read_scan(dwi, bval, bvec, grad, mask, ignore_bad_voxels)
-        responses = read_given_responses({"wm": wm, "gm": gm, "csf": csf}, scan)
+    subject = scan_given(out, dwi, bval, bvec, grad, mask, wm=wm, gm=gm, csf=csf)
+    inputs = [*used_files(subject)[0].values(), start]
+    with output_folder(out, force, inputs=inputs) as folder, said_warnings() as said:
+        told = {**inputs_of(subject), "choices": {"ignore_bad_voxels": ignore_bad_voxels}}
+        scan, responses = subject.read(ignore_bad_voxels)
         voxels = int(scan.mask.sum())
         settings = default_settings(voxels, minutes=minutes, steps=steps, width=width, device=device, **others)
         tell(describe(settings, voxels))
@@ -63,7 +65,7 @@ def fit(
             tell(f"going on with the interrupted fit in {folder.partial}")
         with shown_progress() as report:
             result = fit_scan(scan, responses, settings, degree=degree, checkpoint=folder.checkpoint, report=report)
-            files = write_fit(folder, scan, result, inputs, report)
+            files = write_fit(folder, scan, result, told, report, said)
     announce(result, files, out)
 
 

@@ -8,6 +8,7 @@ import typer
 from shd.cli.early_checks import check_files, check_model
 from shd.cli.fit import check_choices
 from shd.cli.results import announce, output_folder
+from shd.cli.scan_arguments import BVAL, BVEC, GRAD, IGNORE_BAD_VOXELS, MASK, scan_given
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.fitting.cohort_subject import Choices
@@ -18,12 +19,12 @@ __all__ = ["infer"]
 
 def infer(
     dwi: Path = typer.Argument(help="A scan (NIfTI, .mif); or a list: .tsv, .csv, .txt or a folder of QSIPrep's."),
-    bval: Path | None = typer.Argument(None, help="FSL b-values (s/mm²); by default beside the scan, or in the .mif."),
-    bvec: Path | None = typer.Argument(None, help="FSL gradient directions; by default the .bvec beside the scan."),
+    bval: Path | None = BVAL,
+    bvec: Path | None = BVEC,
     model: str = typer.Option("base", help="base, small, or a model.safetensors or the folder of a fit or training."),
     out: Path = typer.Option(..., help="Folder for the results; of a list, with a folder for each subject."),
-    grad: Path | None = typer.Option(None, help="MRtrix gradient table (.b: x y z b) instead of bval and bvec."),
-    mask: Path | None = typer.Option(None, help="Brain mask; computed if not given."),
+    grad: Path | None = GRAD,
+    mask: Path | None = MASK,
     wm: Path | None = typer.Option(None, help="White-matter response (MRtrix text); the network's if none."),
     gm: Path | None = typer.Option(None, help="Grey-matter response, with --wm."),
     csf: Path | None = typer.Option(None, help="CSF response, with --wm."),
@@ -33,7 +34,7 @@ def infer(
     threads: int | None = typer.Option(None, min=1, help="CPU threads (of each worker); by default all are shared."),
     engine: str = typer.Option("auto", help="auto, compiled, torch or reference: equal results, unequal speed."),
     bfloat16: bool = typer.Option(False, "--bfloat16", help="Half precision: a third quicker for wide networks."),
-    ignore_bad_voxels: bool = typer.Option(False, "--ignore-bad-voxels", help="Leave out NaN and infinite voxels."),
+    ignore_bad_voxels: bool = IGNORE_BAD_VOXELS,
     force: bool = typer.Option(False, "--force", help="Replace results in the output folder."),
     scheduler: str | None = typer.Option(None, help="List: address of a dask scheduler that runs, or its JSON file."),
     workers: int | None = typer.Option(None, min=1, help="List: processes on this machine; by default as many as fit."),
@@ -53,12 +54,10 @@ def infer(
     check_model(model)
     from shd.cli.cohort_inference import infer_list
     from shd.fitting.cohort_subject import Choices
-    from shd.io.subjects import Subject
 
     choices = Choices(model, degree, tile, device, threads, engine, bfloat16, ignore_bad_voxels, force)
     if not listed:
-        given = {tissue: path for tissue, path in (("wm", wm), ("gm", gm), ("csf", csf)) if path}
-        _infer_one(Subject(out.name, dwi, bval, bvec, grad, mask, given), out, choices)
+        _infer_one(scan_given(out, dwi, bval, bvec, grad, mask, wm=wm, gm=gm, csf=csf), out, choices)
         return
     if scheduler and workers:
         raise typer.BadParameter(f"--workers {workers} and --scheduler {scheduler}: give one of them")
@@ -73,10 +72,11 @@ def _check_absent(use: str, **options: object) -> None:
 
 def _infer_one(subject: "Subject", out: Path, choices: "Choices") -> None:
     from shd.cli.progress_bar import shown_progress
-    from shd.fitting.cohort_subject import write_subject
+    from shd.fitting.cohort_subject import files_read, write_subject
     from shd.fitting.device import usable_device
 
     usable_device(choices.device)
-    with output_folder(out, choices.force) as folder, shown_progress() as report:
-        result, files = write_subject(subject, folder, choices, {}, report)
+    inputs = files_read(subject, choices)
+    with output_folder(out, choices.force, inputs=inputs) as folder, shown_progress() as report:
+        result, files = write_subject(subject, folder, choices, report=report)
     announce(result, files, out)

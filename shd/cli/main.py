@@ -26,6 +26,7 @@ from shd.cli.maps import maps
 from shd.cli.messages import complain
 from shd.cli.normalise import normalise
 from shd.cli.peaks import peaks
+from shd.cli.report import report
 from shd.cli.response import response
 from shd.cli.segment import segment
 from shd.cli.simulate import simulate
@@ -38,6 +39,8 @@ __all__ = ["app", "run"]
 # Threads that wait for others spin by default; on a machine that does other work too, that made training 2 to 10 times
 # slower. Read when torch loads its OpenMP, so it is set before any command imports torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# NumPy's products here are many and small: shared out over threads that spin in between, they took seven times as long
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 OUT_OF_MEMORY = "not enough memory; try a smaller tile (--tile), or close other programs"
 
@@ -58,7 +61,7 @@ _FIT, _USE, _GROUP, _SCORE, _LABEL = (
 )  # fmt: skip
 _PANELS = (
     (_FIT, (fit, infer, train, demo)),
-    (_USE, (peaks, track, export, convert, maps)),
+    (_USE, (report, maps, peaks, track, export, convert)),
     (_GROUP, (normalise,)),
     (_SCORE, (simulate, evaluate)),
 )

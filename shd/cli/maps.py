@@ -6,7 +6,7 @@ from shlex import quote
 import typer
 
 from shd.cli.early_checks import check_files
-from shd.cli.messages import tell, tell_command
+from shd.cli.messages import tell, tell_command, tell_files
 from shd.cli.results import output_folder
 from shd.errors import OutputError
 
@@ -17,7 +17,8 @@ def maps(
     result: Path = typer.Argument(metavar="OUT", help="Folder of shd fit, infer or normalise, or one fODF image."),
     only: str | None = typer.Option(None, help="Names of maps, with commas between; by default all there can be."),
     dest: Path | None = typer.Option(None, help="Folder for the maps; by default OUT/maps."),
-    threshold: float = typer.Option(0.1, help="fODF amplitude from which a peak counts in nufo."),
+    threshold: float = typer.Option(0.1, help="fODF amplitude above which a peak counts in nufo."),
+    relative_threshold: float = typer.Option(0.2, help="Share of the voxel's highest peak that it must exceed too."),
     force: bool = typer.Option(False, "--force", help="Replace maps in the folder."),
 ) -> None:
     """Make scalar maps: fibre density, number of fibres, anisotropy, colours, dispersion, tissue fractions."""
@@ -30,13 +31,14 @@ def maps(
     from shd.fitting.checked_result import read_checked_result
     from shd.fitting.maps import make_maps, peaks_of, wanted_maps, write_maps
 
-    with output_folder(dest, force, option="--dest") as folder:
+    with output_folder(dest, force, option="--dest", inputs=[result], adds=True) as folder:
         stored = read_checked_result(result)
         names = wanted_maps(stored.fod, [name.strip() for name in only.split(",")] if only is not None else None)
+        limits = {"threshold": threshold, "relative_threshold": relative_threshold}
         with shown_progress() as report:
             peaks = peaks_of(stored)
-            made = make_maps(stored.fod, peaks, names, threshold=threshold, report=report)
-            files = write_maps(folder, stored, peaks, made, threshold=threshold, report=report)
-    tell(f"wrote {len(files)} files in {dest}: {', '.join(path.name for path in files)}")
+            made = make_maps(stored.fod, peaks, names, report=report, **limits)
+            files = write_maps(folder, stored, peaks, made, report=report, **limits)
+    tell_files(files, dest)
     tell(f"look at {dest / 'maps.png'}; each map's unit is in its .json; next, for example")
     tell_command(f"mrview {quote(str(dest / f'{names[0]}.nii.gz'))}")

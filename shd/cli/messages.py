@@ -1,9 +1,14 @@
 """What the program says: wrapped between words on a terminal, one line a message in a file or a pipe."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["complain", "tell", "tell_command"]
+from shd.errors import number_of
+
+__all__ = ["complain", "tell", "tell_command", "tell_files"]
 
 
 def tell(message: str) -> None:
@@ -14,6 +19,11 @@ def tell(message: str) -> None:
 def tell_command(command: str) -> None:
     """Write a command to copy to stdout: never broken by us, whatever the width."""
     Console().print(Text(f"  {command}"), soft_wrap=True, highlight=False)
+
+
+def tell_files(files: Sequence[Path], folder: Path, more: str = "") -> None:
+    """Write to stdout which files were written in a folder, and what `more` there is to say."""
+    tell(f"wrote {number_of(len(files), 'file')} in {folder}: {', '.join(path.name for path in files)}{more}")
 
 
 def complain(label: str, style: str, message: str) -> None:

@@ -6,7 +6,7 @@ from shlex import quote
 import typer
 
 from shd.cli.early_checks import check_files
-from shd.cli.messages import tell, tell_command
+from shd.cli.messages import tell, tell_command, tell_files
 from shd.cli.results import output_folder
 
 __all__ = ["normalise"]
@@ -28,7 +28,7 @@ def normalise(
     from shd.fitting.checked_result import read_checked_result
     from shd.fitting.normalise import normalise_fit, write_normalised
 
-    with output_folder(out, force) as folder:
+    with output_folder(out, force, inputs=[result]) as folder:
         stored = read_checked_result(result)
         with shown_progress() as report:
             normalised = normalise_fit(stored, order=order, reference=reference, report=report)
@@ -38,6 +38,6 @@ def normalise(
     balance = ", ".join(f"{tissue} {weight:.3f}" for tissue, weight in intensity.balance.items())
     tell(f"field: {low:.3f} to {high:.3f}, mean {intensity.scale:.3f} over {intensity.inliers.sum()} of {mask.sum()}")
     tell(f"tissue balance: {balance}")
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+    tell_files(files, out)
     tell("the folder is read wherever that of a fit is; next, for example")
     tell_command(f"shd maps {quote(str(out))}")

@@ -7,6 +7,7 @@ import typer
 
 from shd.cli.early_checks import check_files
 from shd.cli.messages import tell, tell_command
+from shd.errors import number_of
 
 __all__ = ["peaks"]
 
@@ -21,7 +22,7 @@ def peaks(
     force: bool = typer.Option(False, "--force", help="Replace the file."),
 ) -> None:
     """Find the peaks of fODFs: exact maxima, the highest first, as long as the fODF is high."""
-    from shd.io.atomic import check_absent
+    from shd.io.atomic import check_absent, check_writable
 
     check_files(result)
     check_absent([out], force)
@@ -30,8 +31,10 @@ def peaks(
     from shd.errors import ScanError
     from shd.fitting.checked_result import read_checked_result
     from shd.fodf.peaks import find_peaks
+    from shd.io.images import image_files
     from shd.io.peaks import write_peaks
 
+    check_writable(image_files(out), force)
     stored = read_checked_result(result)
     fod = stored.fod
     if not fod.mask.any():
@@ -42,7 +45,7 @@ def peaks(
     )  # fmt: skip
     write_peaks(out, found.on_grid(fod.mask), fod.affine, stored.sidecars["wm"])
     numbers = np.bincount(found.numbers)
-    tell(f"{len(found.numbers)} voxels; with 0, 1, … peaks: {', '.join(map(str, numbers))}")
+    tell(f"{number_of(len(found.numbers), 'voxel')}; with 0, 1, … peaks: {', '.join(map(str, numbers))}")
     tell(f"wrote {out}; other layouts and axes: shd convert --peaks; next, for example")
     image = quote(str(result / "wm_fod.nii.gz" if result.is_dir() else result))
     tell_command(f"mrview {image} -fixel.load {quote(str(out))}")

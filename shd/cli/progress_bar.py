@@ -60,19 +60,31 @@ def _bars(console: Console) -> Iterator[Report]:
 
 
 def _lines(console: Console) -> Report:
-    """Write a line where a stage begins, and while it lasts one every half minute."""
-    stage, last = "", 0.0
+    """Write a line where a stage begins, and while it lasts one every half minute, with the time left."""
+    stage, begin, first, last = "", 0.0, 0.0, 0.0
 
     def report(state: State) -> None:
-        nonlocal stage, last
+        nonlocal stage, begin, first, last
         now = time.monotonic()
-        if state.stage == stage and now - last < _SECONDS_BETWEEN_LINES:
+        line = state.stage
+        if line != stage:
+            stage, begin, first = line, now, state.done
+        elif now - last < _SECONDS_BETWEEN_LINES:
             return
-        share = f" {100 * state.done:.0f} %  {_values(state)}" if state.stage == stage else ""
-        stage, last = state.stage, now
-        console.print(f"{stage}{share}".rstrip(), soft_wrap=True, markup=False, highlight=False)
+        else:
+            left = (now - begin) * (1 - state.done) / (state.done - first) if state.done > first else 0.0
+            line += f" {100 * state.done:.0f} %{_left(left)}  {_values(state)}"
+        last = now
+        console.print(line.rstrip(), soft_wrap=True, markup=False, highlight=False)
 
     return report
+
+
+def _left(seconds: float) -> str:
+    """Return a time in words, nothing of less than a second."""
+    if seconds < 1:
+        return ""
+    return f", {seconds:.0f} s left" if seconds < 100 else f", {seconds / 60:.0f} min left"
 
 
 def _values(state: State, room: int = 100) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from shd.cli.early_checks import check_files
-from shd.cli.messages import tell
+from shd.cli.messages import tell_files
 from shd.cli.results import output_folder, paths_of
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
@@ -31,11 +31,11 @@ def evaluate(
     from shd.fitting.segment_evaluation import evaluate_segmentations, scored_pairs, write_segmentation_scores
 
     pairs = scored_pairs(predicted, truth)
-    with output_folder(out, force) as folder, shown_progress() as report:
+    with output_folder(out, force, inputs=[predicted, truth]) as folder, shown_progress() as report:
         scores, drawn = evaluate_segmentations(pairs, threshold=threshold, overlap=overlap, report=report)
         files = write_segmentation_scores(folder, scores, drawn, paths_of(predicted=predicted, truth=truth))
     Console().print(_table(scores))
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}; look at {out / 'curves.png'}")
+    tell_files(files, out, f"; look at {out / 'curves.png'}")
 
 
 def _table(scores: "list[SegmentationScores]") -> Table:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from shd.cli.early_checks import check_files
-from shd.cli.messages import complain, tell, tell_command
+from shd.cli.messages import complain, tell, tell_command, tell_files
 from shd.cli.results import output_folder
-from shd.errors import ShdError
+from shd.errors import ShdError, number_of
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.io.segmenters import StoredSegmenter
@@ -59,7 +59,9 @@ def predict(
             complain("failed", "bold red", f"{subject.name}: {error}")
             failed.append(subject.name)
     if failed:
-        complain("error", "bold red", f"{len(failed)} of {len(subjects)} subjects failed: {', '.join(failed)}")
+        complain(
+            "error", "bold red", f"{len(failed)} of {number_of(len(subjects), 'subject')} failed: {', '.join(failed)}"
+        )
         raise typer.Exit(2)
     tell("with label images, next:")
     tell_command(f"shd segment evaluate {out} {dwi if listed else 'label.nii.gz'} --out scores")
@@ -79,15 +81,18 @@ def _predict(
 ) -> None:
     """Predict one subject; `skip`: leave a result of these inputs as it is, unless `force`."""
     from shd.cli.progress_bar import shown_progress
-    from shd.fitting.segment_prediction import is_predicted, predict_subject, prediction_inputs, write_prediction
+    from shd.fitting.segment_prediction import is_predicted, predict_subject, prediction_choices, write_prediction
+    from shd.io.subject_inputs import inputs_of, used_files
 
-    inputs = prediction_inputs(model, subject, resample, ignore_bad_voxels)
-    if skip and not force and is_predicted(out, inputs):
+    choices = prediction_choices(model, resample, ignore_bad_voxels)
+    if skip and not force and is_predicted(out, subject, choices):
         tell(f"{subject.name}: finished already, in {out}")
         return
-    with output_folder(out, force) as folder, shown_progress() as report:
+    files = [model, *used_files(subject)[0].values()]
+    with output_folder(out, force, inputs=files) as folder, shown_progress() as report:
+        inputs = {**inputs_of(subject), **choices}
         scan, chances = predict_subject(
             stored, subject, resample=resample, ignore_bad_voxels=ignore_bad_voxels, tile=tile, report=report
         )
         files = write_prediction(folder, stored, scan, chances, inputs)
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+    tell_files(files, out)

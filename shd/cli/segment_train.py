@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from shd.cli.early_checks import check_files
-from shd.cli.messages import tell, tell_command
+from shd.cli.messages import tell, tell_command, tell_files
 from shd.cli.results import output_folder, paths_of
 
 __all__ = ["train"]
@@ -70,6 +70,7 @@ def _train(
     from shd.fitting.segment_choices import label_values, segmentation_choices
     from shd.fitting.segment_outputs import write_segmenter_training
     from shd.fitting.segment_training import train_segmenter
+    from shd.io.subject_inputs import used_files
     from shd.io.subjects import read_subjects
 
     given["device"] = usable_device(given.get("device"))
@@ -78,7 +79,8 @@ def _train(
     subjects, watched = (read_subjects(path) if path else () for path in (lists["subjects"], lists["validation"]))
     if threads:
         torch.set_num_threads(threads)
-    with output_folder(out, force) as folder, shown_progress() as report:
+    read = [path for each in (*subjects, *watched) for path in used_files(each, labelled=True)[0].values()]
+    with output_folder(out, force, inputs=[*lists.values(), *read]) as folder, shown_progress() as report:
         if folder.checkpoint.exists():
             tell(f"going on with the interrupted training in {folder.partial}")
         result = train_segmenter(
@@ -91,5 +93,5 @@ def _train(
     for name, title in ((f"{result.on}_average_precision", "average precision"), (result.on, "loss")):
         if name in result.best:
             tell(f"{title} on {where}: {result.history[0][name]:.4g} at first, {result.best[name]:.4g} at best")
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}; next, for example")
+    tell_files(files, out, "; next, for example")
     tell_command(f"shd segment predict {out / 'model.safetensors'} dwi.nii.gz --out predicted")

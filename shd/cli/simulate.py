@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from shd.cli.early_checks import FAMILY_NAMES, PROTOCOL_NAMES, check_choice, check_files
-from shd.cli.messages import tell, tell_command
+from shd.cli.messages import tell, tell_command, tell_files
 from shd.cli.results import output_folder, paths_of
-from shd.errors import SimulationError
+from shd.errors import SimulationError, number_of
 
 if TYPE_CHECKING:
     from shd.simulation.phantoms import Phantom
@@ -56,7 +56,7 @@ def simulate(
     files = paths_of(bval=bval, bvec=bvec, grad=grad, affine=affine)
     matrix, held = read_affine(affine) if affine is not None else (None, None)
     gradients = gradients_of(protocol, bval, bvec, grad, matrix)
-    with output_folder(out, force) as folder, shown_progress() as report:
+    with output_folder(out, force, inputs=[what, *files.values()]) as folder, shown_progress() as report:
         phantom = simulate_scan(
             what, protocol=gradients, snr=None if noise_free else snr, coils=coils, seed=seed, subsamples=subsamples,
             voxel_mm=voxel_size, shape=shape or held, affine=matrix, lesions=plan, rotate=rotate, report=report,
@@ -74,13 +74,16 @@ def _announce(phantom: "Phantom", files: list[Path], out: Path) -> None:
     count = len(phantom.geometry.bundles)
     crossing = (phantom.fractions[white] >= 0.1).sum(axis=-1) > 1
     tell(
-        f"{phantom.geometry.name}: {count} bundle{'s' if count > 1 else ''}, {int(white.sum())} voxels more than half "
-        f"white matter, {int(crossing.sum())} of them with several bundles"
+        f"{phantom.geometry.name}: {number_of(count, 'bundle')}, {number_of(int(white.sum()), 'voxel')} "
+        f"more than half white matter, {int(crossing.sum())} of them with several bundles"
     )
     if phantom.lesion_fractions is not None:
         held = int((phantom.lesion_fractions >= 0.5).sum())
-        tell(f"{len(phantom.lesions)} lesions, {held} voxels at least half lesion: truth/lesion_mask.nii.gz")
-    tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+        tell(
+            f"{number_of(len(phantom.lesions), 'lesion')}, {number_of(held, 'voxel')} at least half lesion: "
+            "truth/lesion_mask.nii.gz"
+        )
+    tell_files(files, out)
     tell(f"look at {out / 'phantom.png'}; next, for example")
     scan, mask = quote(str(out / "dwi.nii.gz")), quote(str(out / "mask.nii.gz"))
     responses = " ".join(f"--{name} {quote(str(out / f'{name}.txt'))}" for name in _response_names(phantom))

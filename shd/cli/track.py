@@ -9,6 +9,7 @@ import typer
 from shd.cli.early_checks import TRACTOGRAM_ENDINGS, check_choice, check_ending, check_files
 from shd.cli.messages import tell, tell_command
 from shd.cli.results import paths_of, said_if_interrupted
+from shd.errors import number_of
 
 if TYPE_CHECKING:  # importing what computes takes seconds, which `shd --help` should not
     from shd.fitting.track import Tracked
@@ -66,7 +67,10 @@ def _announce(tracked: "Tracked", files: tuple[Path, ...], fod: Path) -> None:
     """Say what was found, what was written, and what may come next."""
     count = len(tracked.tractogram.streamlines.lengths)
     tracks, picture, _ = files
-    tell(f"{count} streamlines from {tracked.tractogram.seeds} seeds, {tracked.settings.algorithm}")
+    tell(
+        f"{number_of(count, 'streamline')} from {number_of(tracked.tractogram.seeds, 'seed')}, "
+        f"{tracked.settings.algorithm}"
+    )
     tell(f"wrote {', '.join(str(path) for path in files)}")
     tell(f"look at {picture}; next, for example")
     image = quote(str(fod / "wm_fod.nii.gz" if fod.is_dir() else fod))

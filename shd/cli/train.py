@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from shd.cli.early_checks import check_files, check_model
-from shd.cli.messages import tell
+from shd.cli.messages import tell, tell_files
 from shd.cli.results import output_folder, paths_of
 
 __all__ = ["train"]
@@ -27,7 +27,7 @@ def train(
     batch: int | None = typer.Option(None, min=1, help="Examples a step, over all processes; 2."),
     side: int | None = typer.Option(None, min=4, help="Side of the boxes in voxels (even); 16."),
     tile: int | None = typer.Option(None, help="Side of the part of a box that a step takes; by default all."),
-    signal: float | None = typer.Option(None, min=0, help="Weight of the loss without truth; 1 with --subjects."),
+    signal: float | None = typer.Option(None, min=0, help="Weight of the loss without truth; 0.1 with --subjects."),
     learning_rate: float | None = typer.Option(None, help="Its peak; 0.001."),
     patience: int | None = typer.Option(None, min=1, help="Validations without improvement until it stops early."),
     start: str | None = typer.Option(None, help="Network to go on from: base, small, a file or a folder."),
@@ -76,19 +76,23 @@ def _train(
     from shd.fitting.train import train as train_network
     from shd.fitting.train_choices import choices_of
     from shd.fitting.training_outputs import write_training
+    from shd.io.subject_inputs import used_files
     from shd.io.subjects import read_subjects
     from shd.training.distributed import joined_processes
+    from shd.training.watch import HELD_OUT
 
     paths = {name: Path(path) for name, path in inputs.items()}
     settings, plan = choices_of(given, paths.get("config"), "subjects" in paths)
     subjects = read_subjects(paths["subjects"]) if "subjects" in paths else ()
     if threads:
         torch.set_num_threads(threads)
+    read = [*paths.values(), start, *(path for subject in subjects for path in used_files(subject)[0].values())]
     again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0  # after a process died: what is saved is wanted
     with ExitStack() as stack:
         processes, device = stack.enter_context(joined_processes(usable_device(settings.device)))
         settings = replace(settings, device=device)
-        folder = stack.enter_context(output_folder(out, force, force and not again)) if processes.first else None
+        making = output_folder(out, force, force and not again, inputs=read)
+        folder = stack.enter_context(making) if processes.first else None
         if folder and folder.checkpoint.exists():
             tell(f"going on with the interrupted training in {folder.partial}")
         result = train_network(
@@ -99,5 +103,6 @@ def _train(
         )  # fmt: skip
         if folder:
             files = write_training(folder, result, inputs | {"start": start})
-            tell(f"held-out loss {result.history[0]['held_out']:.4g} at first, {result.best_loss:.4g} at best")
-            tell(f"wrote {len(files)} files in {out}: {', '.join(path.name for path in files)}")
+            title = "held-out loss" if result.on == HELD_OUT else "loss on other boxes of the subjects learned from"
+            tell(f"{title}: {result.history[0][result.on]:.4g} at first, {result.best_loss:.4g} at best")
+            tell_files(files, out)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from shd.errors import EvaluationError
+from shd.errors import EvaluationError, number_of
 from shd.signal.gradients import MINIMUM_DIRECTIONS, Gradients, axis_count
 
 __all__ = ["check_remaining", "even_subsets", "subset_energy"]
@@ -22,7 +22,7 @@ def even_subsets(gradients: Gradients, count: int) -> tuple[Int[np.ndarray, " vo
     Raises EvaluationError for fewer than two subsets or a shell with fewer directions than subsets.
     """
     if count < 2:
-        raise EvaluationError(f"{count} parts: directions are dealt out into at least 2")
+        raise EvaluationError(f"{number_of(count, 'part')}: directions are dealt out into at least 2")
     parts: list[list[np.ndarray]] = [[] for _ in range(count)]
     for number, shell in enumerate(gradients.weighted_shells):
         if len(shell.volumes) < count:

@@ -14,7 +14,14 @@ from shd.errors import EvaluationError
 from shd.evaluation.truth import Truth
 from shd.evaluation.visited_voxels import visited_voxels
 
-__all__ = ["BundleScores", "Streamlines", "TractogramScores", "end_labels", "score_tractogram"]
+__all__ = [
+    "BundleScores",
+    "Streamlines",
+    "TractogramScores",
+    "connections",
+    "end_labels",
+    "score_tractogram",
+]
 
 _BLOCK = 1000  # streamlines whose voxels are found at a time
 
@@ -83,11 +90,8 @@ def score_tractogram(streamlines: Streamlines, truth: Truth, *, reach_mm: float 
     if count == 0:
         raise EvaluationError("the tractogram holds 0 streamlines: there is nothing to score")
     labels = end_labels(streamlines, truth, reach_mm)
-    low, high = labels.min(axis=1), labels.max(axis=1)
-    joined = (low > 0) & (high > 0) & (low != high)
-    valid = joined & (low % 2 == 1) & (high == low + 1)
-    invalid = joined & ~valid
-    bundle = np.where(valid, (low - 1) // 2, -1)
+    valid, invalid = connections(labels)
+    bundle = np.where(valid, (labels.min(axis=1) - 1) // 2, -1)
     numbers = [int(number) for number in np.unique(truth.bundles) if number >= 0]
     visited = _visited_by_bundle(streamlines, bundle, truth)
     scores = tuple(
@@ -97,10 +101,10 @@ def score_tractogram(streamlines: Streamlines, truth: Truth, *, reach_mm: float 
         streamlines=count,
         valid_connections=float(valid.mean()),
         invalid_connections=float(invalid.mean()),
-        no_connections=float(1.0 - joined.mean()),
+        no_connections=float(1.0 - (valid | invalid).mean()),
         bundles=len(numbers),
         valid_bundles=sum(score.streamlines > 0 for score in scores),
-        invalid_bundles=len(np.unique(np.stack([low, high], axis=1)[invalid], axis=0)),
+        invalid_bundles=len(np.unique(np.sort(labels, axis=1)[invalid], axis=0)),
         overlap=float(np.mean([score.overlap for score in scores])),
         overreach=float(np.mean([score.overreach for score in scores])),
         f1=float(np.mean([score.f1 for score in scores])),
@@ -127,6 +131,16 @@ def end_labels(
         inside = np.all((voxels >= 0) & (voxels < regions.shape), axis=1)
         labels[np.flatnonzero(whole)[inside], end] = regions[tuple(voxels[inside].T)]
     return labels
+
+
+def connections(
+    labels: Int[np.ndarray, "streamline end"],
+) -> tuple[Bool[np.ndarray, " streamline"], Bool[np.ndarray, " streamline"]]:
+    """Return which streamlines join the two ends of a bundle, and which join others; `labels` as of `end_labels`."""
+    low, high = labels.min(axis=1), labels.max(axis=1)
+    joined = (low > 0) & (low != high)
+    valid = joined & (low % 2 == 1) & (high == low + 1)
+    return valid, joined & ~valid
 
 
 def _visited_by_bundle(

@@ -1,6 +1,5 @@
 """A cohort's results as a BIDS dataset: where they go, how a scan's are published, what its record says."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shd.errors import FormatError
-from shd.fitting.cohort_subject import Choices, is_finished, write_subject
+from shd.fitting.cohort_subject import Choices, write_subject
 from shd.fitting.normalise import normalise_fit, write_normalised
 from shd.fitting.output_folder import OutputFolder
 from shd.fodf.intensity import HIGHEST_ORDER
@@ -19,6 +18,7 @@ from shd.io.bids_names import KINDS, Entities, NameTemplate, entities_of
 from shd.io.bids_sidecars import SOURCE
 from shd.io.fit_folder import read_fit_folder
 from shd.io.staging import staged_files
+from shd.io.subject_inputs import is_made_of
 from shd.io.subjects import Subject
 from shd.signal.response import TISSUES
 
@@ -56,9 +56,12 @@ class BidsDataset:
         return self.out / "logs" / ("_".join(filter(None, ("cohort", self._desc and f"desc-{self._desc}"))) + ".json")
 
     def telling(self) -> Mapping[str, Any]:
-        """Return the template's patterns, and the fingerprints of the responses given."""
-        prints = {tissue: hashlib.sha256(path.read_bytes()).hexdigest() for tissue, path in self.responses.items()}
-        return {"template": dict(self.names.patterns), "response_fingerprints": prints}
+        """Return the template's patterns."""
+        return {"template": dict(self.names.patterns)}
+
+    def inferred(self, subject: Subject) -> Subject:
+        """Return the subject with the responses of all scans, if they have any."""
+        return replace(subject, responses=dict(self.responses))
 
     def check_names(self, subjects: Iterable[Subject]) -> None:
         """Raise FormatError where the template calls the files of two scans alike."""
@@ -96,12 +99,12 @@ class BidsDataset:
         checked that its names were free.
         """
         work = self._work_of(subject)
-        if choices.force or not is_finished(work / "run.json", wanted):
+        if choices.force or not is_made_of(work / "run.json", subject, wanted):
             # the mask is that of the scan, whichever of its results came first
             outputs = [output for output in _EVERY if output[0] != "mask" or not self._desc]
             names = self.names.paths(self.entities(subject), outputs).values()
             check_absent([self.out / name for name in names], choices.force)
-            _infer(replace(subject, responses=dict(self.responses)), work, choices, wanted)
+            _infer(subject, work, choices, wanted)
         self._publish(_normalised(work, choices.threads) if self._desc else work, subject)
         self.forget(subject)
 
@@ -121,12 +124,14 @@ class BidsDataset:
         planned = planned_files(stored, self.names, entities)
         files = {" ".join(output).strip(): path.as_posix() for output, path in planned.items()}
         record.parent.mkdir(exist_ok=True)
-        write_json(record, {**stored.record, "entities": asdict(entities), "files": files})
+        told = {name: value for name, value in stored.record.items() if name != "written"}  # names in the work folder
+        write_json(record, {**told, "entities": asdict(entities), "files": files})
 
 
 def _infer(subject: Subject, work: Path, choices: Choices, wanted: Mapping[str, Any]) -> None:
     """Write the fit into the work folder, which holds nothing of the user's."""
-    folder = OutputFolder(work, force=True)
+    shutil.rmtree(work, ignore_errors=True)
+    folder = OutputFolder(work)
     try:
         write_subject(subject, folder, choices, wanted)
     except BaseException:
@@ -139,7 +144,8 @@ def _normalised(fit: Path, threads: int | None) -> Path:
 
     White matter alone says how bright a scan is, but not where within it, so one factor is then all.
     """
-    stored, folder = read_fit_folder(fit), OutputFolder(fit / NORMALISED, force=True)
+    shutil.rmtree(fit / NORMALISED, ignore_errors=True)
+    stored, folder = read_fit_folder(fit), OutputFolder(fit / NORMALISED)
     order = HIGHEST_ORDER if stored.fod.isotropic else 0
     write_normalised(folder, stored, normalise_fit(stored, order=order, threads=threads))
     shutil.copyfile(fit / "fit.png", folder.out / "fit.png")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shd.errors import OutputError, ResponseError, ScanError, ShdWarning
+from shd.errors import OutputError, ResponseError, ScanError, ShdWarning, number_of
 from shd.fitting.bids_dataset import GROUP, BidsDataset, read_records, record_path
 from shd.io.atomic import write_json
 from shd.io.bids_names import Entities
@@ -98,9 +98,9 @@ def _check_tissues(found: Sequence[tuple[Entities, Mapping[str, Any]]], own: Seq
     for (entities, _), responses in zip(found, own, strict=True):
         if responses.keys() != own[0].keys():
             raise ResponseError(
-                f"sub-{entities.subject}: responses of {len(responses)} tissues ({', '.join(responses)}) but "
-                f"sub-{found[0][0].subject} has {len(own[0])} ({', '.join(own[0])}); average scans of one protocol, "
-                "chosen by --participant-label"
+                f"sub-{entities.subject}: responses of {number_of(len(responses), 'tissue')} "
+                f"({', '.join(responses)}) but sub-{found[0][0].subject} has {len(own[0])} ({', '.join(own[0])}); "
+                "average scans of one protocol, chosen by --participant-label"
             )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from shd.engines.choice import describe_engine
+from shd.errors import number_of
 from shd.graphs.spatial import distance_classes
 from shd.training.losses.objective import LossWeights
 from shd.training.settings import FitSettings, default_device
@@ -53,10 +54,10 @@ def default_settings(
 
 def describe(settings: FitSettings, voxels: int) -> str:
     """Return in one line what will be done and where."""
-    budget = f"{settings.steps} steps" if settings.steps is not None else f"{settings.minutes:.1f} minutes"
+    budget = number_of(settings.steps, "step") if settings.steps is not None else f"{settings.minutes:.1f} minutes"
     place = f"{settings.threads} CPU threads" if settings.device == "cpu" else settings.device
     precision = "bfloat16" if settings.bfloat16 else "float32"
     engine = describe_engine(settings.engine, settings.device, len(distance_classes(settings.kernel)))
     work = f"training {budget} on {place} in {precision} (engine {engine})"
     network = f"a network of width {settings.width}" if settings.start == "none" else f"the network {settings.start}"
-    return f"{voxels} voxels; {work}, {network}"
+    return f"{number_of(voxels, 'voxel')}; {work}, {network}"

@@ -1,7 +1,5 @@
 """One network on every subject of a cohort: each in a folder of its own, those finished before left as they are."""
 
-import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -26,14 +24,14 @@ from shd.fitting.cohort_subject import (
     Outcome,
     absolute_model,
     infer_subject,
-    is_finished,
+    wanted_inputs,
 )  # fmt: skip
 from shd.fitting.device import usable_device
 from shd.fitting.progress import Progress, Report, silent
 from shd.inference.memory import available_memory
 from shd.io.atomic import write_json
-from shd.io.checkpoints import read_model
 from shd.io.images import read_grid
+from shd.io.subject_inputs import is_made_of
 from shd.io.subjects import Subject
 from shd.processors import usable_processors
 
@@ -58,8 +56,9 @@ def infer_cohort(
 ) -> tuple[Outcome, ...]:
     """Write the fODFs of every subject to `out/<name>`, and the summary `out/cohort.json`; return what became of each.
 
-    A subject whose folder holds a finished result of this scan, model and choices is left as it is, unless
-    `choices.force`. One that fails does not stop the others, and leaves nothing. The rest is as in `infer_into`.
+    A subject whose folder holds a finished result of the same files, model and choices is left as it is, unless
+    `choices.force`; results of others are not replaced without it. One that fails does not stop the others, and leaves
+    nothing. The rest is as in `infer_into`.
     """
     return infer_into(
         Folders(Path(out).absolute()), subjects, choices, scheduler=scheduler, workers=workers, retries=retries,
@@ -80,7 +79,8 @@ def infer_into(
 ) -> tuple[Outcome, ...]:
     """Infer every subject into a destination, each once whatever happens to the others; return what became of each.
 
-    A subject whose record names this scan, model and choices is left as it is, unless `choices.force`.
+    A subject whose record is of the same files, model and choices (`changed_inputs`) is left as it is, unless
+    `choices.force`; one whose record is of others fails, and says which, unless `choices.force`.
 
     scheduler: address, or JSON file, of a running dask scheduler, whose workers see the same paths. workers: processes
     on this machine otherwise, of one subject at a time; by default one for two cores as far as memory goes and dask is
@@ -93,11 +93,11 @@ def infer_into(
     """
     choices = replace(choices, model=absolute_model(choices.model))
     _check_writable(destination.out)
-    common = {"model_fingerprint": _fingerprint(choices.model), "choices": _telling(choices), **destination.telling()}
-    wanted = {subject.name: {"dwi": str(subject.dwi.absolute()), **common} for subject in subjects}
+    subjects = [destination.inferred(subject) for subject in subjects]
+    wanted = {**wanted_inputs(choices), **destination.telling()}
     outcomes = {}
     for subject in subjects:
-        if not choices.force and is_finished(destination.record(subject), wanted[subject.name]):
+        if not choices.force and is_made_of(destination.record(subject), subject, wanted):
             outcomes[subject.name] = Outcome(subject.name, DONE_BEFORE)
             on_outcome(outcomes[subject.name])
     pending = [subject for subject in subjects if subject.name not in outcomes]
@@ -111,7 +111,7 @@ def infer_into(
             _tell(report, outcomes, len(subjects))
     ordered = tuple(outcomes[subject.name] for subject in subjects)
     destination.summary.parent.mkdir(parents=True, exist_ok=True)
-    write_json(destination.summary, _summary(ordered, choices.model, common))
+    write_json(destination.summary, _summary(ordered, choices.model, wanted))
     return ordered
 
 
@@ -119,7 +119,7 @@ def _results(
     subjects: Sequence[Subject],
     destination: Destination,
     choices: Choices,
-    wanted: Mapping[str, Mapping[str, Any]],
+    wanted: Mapping[str, Any],
     scheduler: str | None,
     workers: int | None,
     retries: int,
@@ -140,27 +140,8 @@ def _results(
                 client = stack.enter_context(local_cluster(count, threads, retries))
                 choices = replace(choices, threads=threads, sharers=count)
         destination.begin()
-        tasks = {s.name: (s, destination, choices, wanted[s.name]) for s in subjects}
+        tasks = {s.name: (s, destination, choices, wanted) for s in subjects}
         yield from spread(client, infer_subject, tasks, retries) if client else in_turn(infer_subject, tasks, retries)
-
-
-def _fingerprint(model: str) -> str:
-    """Return the SHA-256 of the network's configuration, weights and responses, wherever its file lies.
-
-    Raises CheckpointError where the file holds no model.
-    """
-    stored = read_model(model)
-    digest = hashlib.sha256(json.dumps(asdict(stored.network.config)).encode())
-    for name, tensor in stored.network.state_dict().items():
-        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-    for response in stored.responses:
-        digest.update(response.tissue.encode() + response.bvalues.tobytes() + response.coefficients.tobytes())
-    return digest.hexdigest()
-
-
-def _telling(choices: Choices) -> dict[str, Any]:
-    """Return the choices that change results."""
-    return {name: getattr(choices, name) for name in ("degree", "bfloat16", "ignore_bad_voxels")}
 
 
 def _check_writable(out: Path) -> None:
@@ -193,12 +174,12 @@ def _tell(report: Report, outcomes: Mapping[str, Outcome], total: int) -> None:
     report(Progress("subjects", len(outcomes) / total, values))
 
 
-def _summary(outcomes: Sequence[Outcome], model: str, common: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(outcomes: Sequence[Outcome], model: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "shd": __version__,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "model": model,
-        **common,
+        **wanted,
         "subjects": len(outcomes),
         "counts": dict(Counter(outcome.state for outcome in outcomes)),
         "outcomes": [asdict(outcome) for outcome in outcomes],

@@ -3,6 +3,7 @@
 What is not said of the input is taken from its sidecar, else guessed from the functions, else refused.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from shd.errors import FormatError, SettingsError
+from shd.errors import FormatError, ScanError, SettingsError, ShdWarning
 from shd.fodf.encoding import AXES, Encoding
 from shd.fodf.peaks import find_peaks
-from shd.io.atomic import check_absent
+from shd.io.atomic import check_writable
 from shd.io.harmonics import read_harmonics, stated_encoding, write_harmonics
-from shd.io.images import sidecar_path
-from shd.io.mif import is_mif
+from shd.io.images import image_files
 from shd.io.peak_layouts import LAYOUTS, read_laid_out, stated_layout, values_path, write_laid_out
-from shd.scans.encoding_guess import Guess, guess_axes, guess_basis
+from shd.scans.encoding_guess import Guess, axes_are_same, guess_axes, guess_basis
+from shd.scans.scan import finite_voxels
 from shd.sphere.bases import BASES, change_basis
 
 __all__ = ["Converted", "Known", "convert_harmonics", "convert_peaks", "guess_axes_of", "guess_basis_of"]
 
 _ENOUGH, _LOOKED_AT = 150_000, 50_000  # voxels for the axes and for the basis: quick, and in little memory
+_UNIT = 1e-3  # by which the length of a unit vector may differ from 1
 _TOLD = ("OrientationEncoding", "Frame", "DipyBasis", "PeakLayout")  # keys of a sidecar that a conversion changes
 
 
@@ -59,15 +61,18 @@ def convert_harmonics(
     """Write harmonics of `source` in another basis, along other axes, up to another degree; NIfTI or .mif either side.
 
     to_axes: by default scanner for mrtrix3 and voxel for DIPY's bases, which is where those programs want them. Raises
-    SettingsError for an unknown basis or axes, FormatError where those of the input are not said, stated, nor clear, or
-    its volumes fit no even degree; OutputError where `out` exists (unless `force`).
+    ScanError where `source` cannot be read, SettingsError for an unknown basis or axes, FormatError where those of the
+    input are not said, stated, nor clear, or its volumes fit no even degree; OutputError where `out` exists (unless
+    `force`) or cannot be written. Voxels with values that are not finite become zero, with a warning.
     """
     source, out = Path(source), Path(out)
     _check("basis", BASES, from_basis, to_basis)
     _check("axes", AXES, from_axes, to_axes)
-    files = _files(out)
-    check_absent(files, force)
+    files = image_files(out)
+    check_writable(files, force)
+    _refuse_folder(source, "wm_fod.nii.gz")
     coefficients, affine, sidecar = read_harmonics(source, degree)
+    coefficients = _finite(coefficients, source.name)
     stated = stated_encoding({} if from_basis and from_axes else sidecar, source.name)
     basis = _known("basis", from_basis, stated[0], lambda: guess_basis_of(coefficients), source.name)
     axes = _known("axes", from_axes, stated[1], lambda: guess_axes_of(coefficients, basis.value, affine), source.name)
@@ -92,8 +97,9 @@ def convert_peaks(
     """
     source, out = Path(source), Path(out)
     _check("layout", tuple(LAYOUTS), from_layout, to_layout)
-    files = _files(out) + (_files(values_path(out)) if LAYOUTS[to_layout].unit else [])
-    check_absent(files, force)
+    files = image_files(out) + (image_files(values_path(out)) if LAYOUTS[to_layout].unit else [])
+    check_writable(files, force)
+    _refuse_folder(source, "peaks.nii.gz")
     read, affine, sidecar = read_laid_out(source, LAYOUTS["mrtrix"], ranked=False)  # unit vectors have no rank
     known = _known(
         "layout", from_layout, stated_layout(sidecar), lambda: _guess_layout(read.directions, read.amplitudes, affine),
@@ -103,6 +109,24 @@ def convert_peaks(
     kept: dict[str, Any] = {key: value for key, value in sidecar.items() if key not in _TOLD}
     write_laid_out(out, peaks, affine, LAYOUTS[to_layout], kept)
     return Converted((known,), f"{known.value} layout", f"{to_layout} layout", tuple(files))
+
+
+def _refuse_folder(source: Path, image: str) -> None:
+    if source.is_dir():
+        raise ScanError(f"{source}: is a folder; give one image, as {source / image}")
+
+
+def _finite(coefficients: Float32[np.ndarray, "x y z coeff"], name: str) -> Float32[np.ndarray, "x y z coeff"]:
+    """Return the coefficients with zeros in voxels where any is not finite, and warn of them."""
+    finite = finite_voxels(coefficients)
+    if finite.all():
+        return coefficients
+    warnings.warn(
+        f"{name}: {(~finite).sum()} of {finite.size} voxels hold values that are not finite; zeros are written",
+        ShdWarning,
+        stacklevel=3,
+    )
+    return np.where(finite[..., None], coefficients, np.float32(0))
 
 
 def _known(what: str, said: str | None, stated: str | None, guess: Any, name: str) -> Known:
@@ -154,7 +178,12 @@ def _guess_layout(
     lengths: Float32[np.ndarray, "x y z peak"],
     affine: Float[np.ndarray, "4 4"],
 ) -> Guess:
+    """Return the layout by the axes of the first peaks; where these say nothing, by lengths that are no amplitudes."""
     axes = guess_axes(directions[..., 0, :], (lengths[..., 0] > 0).astype(np.float32), affine)
+    highest = lengths.max(axis=-1)
+    unit = highest.any() and np.allclose(highest[highest > 0], 1.0, atol=_UNIT)
+    if unit and (axes_are_same(affine) or not axes.sure):
+        return Guess("scilpy", True, f"each voxel's longest peak has length 1, as scilpy writes them; {axes.words}")
     return Guess("scilpy" if axes.best == "voxel" else "mrtrix", axes.sure, axes.words)
 
 
@@ -166,7 +195,3 @@ def _check(what: str, known: tuple[str, ...], *given: str | None) -> None:
     for value in given:
         if value is not None and value not in known:
             raise SettingsError(f"{what} {value}: unknown; give one of {', '.join(known)}")
-
-
-def _files(out: Path) -> list[Path]:
-    return [out] if is_mif(out) else [out, sidecar_path(out)]

@@ -10,23 +10,20 @@ from shd._version import __version__
 from shd.errors import EvaluationError
 from shd.evaluation.assessment import Assessment, assess_ceiling, assess_fods, assess_peaks
 from shd.evaluation.tables import assessment_record, assessment_rows, bundle_rows, tractogram_record
-from shd.evaluation.tractogram_scores import TractogramScores, score_tractogram
+from shd.evaluation.tractogram_scores import Streamlines, TractogramScores, score_tractogram
 from shd.evaluation.truth import Truth
+from shd.fitting.checked_result import read_checked_result
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.progress import Progress, Report, silent
 from shd.fodf.field import FodField
 from shd.io.atomic import write_json
-from shd.io.fodf import read_fod
 from shd.io.grids import check_same_grid
 from shd.io.peaks import read_peaks
 from shd.io.tables import write_csv
-from shd.io.tractograms import read_streamlines
 from shd.report.evaluation_figure import evaluation_figure
+from shd.report.tractogram_figure import tractogram_figure
 
 __all__ = ["assess_results", "named_paths", "read_result", "score_tractograms", "write_evaluation"]
-
-_FODS, _TISSUES = "wm_fod.nii.gz", ("gm", "csf")
-
 
 def named_paths(given: Sequence[str]) -> dict[str, Path]:
     """Return the paths of arguments `NAME=PATH` or `PATH` by name; a path alone is named after its file or folder.
@@ -49,23 +46,17 @@ def named_paths(given: Sequence[str]) -> dict[str, Path]:
 def read_result(path: Path, truth: Truth) -> FodField:
     """Return the fODFs of an image (MRtrix3 basis, scanner axes) or of the output folder of `shd fit` or `shd infer`.
 
-    A folder's gm.nii.gz and csf.nii.gz are read with it. Values that are not finite count as zero. Raises ScanError for
-    what cannot be read or holds no directions, EvaluationError for another grid than the truth's.
+    A folder's gm.nii.gz and csf.nii.gz are read with it. Values that are not finite count as zero. Raises and warns as
+    `read_checked_result`, and EvaluationError for another grid than the truth's or fODFs without directions.
     """
-    image = path / _FODS if path.is_dir() else path
-    coefficients, affine, _ = read_fod(image)
-    check_same_grid(str(image), coefficients.shape, affine, "the truth", truth.mask.shape, truth.affine)
-    if coefficients.shape[-1] == 1:
-        raise EvaluationError(f"{image}: 1 coefficient a voxel has no direction; give the white-matter fODFs")
-    isotropic = {}
-    for tissue in _TISSUES:
-        beside = path / f"{tissue}.nii.gz"
-        if path.is_dir() and beside.is_file():
-            volume, grid, _ = read_fod(beside)
-            check_same_grid(str(beside), volume.shape, grid, "the truth", truth.mask.shape, truth.affine)
-            isotropic[tissue] = np.nan_to_num(volume[..., 0])
-    coefficients = np.nan_to_num(coefficients, posinf=0.0, neginf=0.0)
-    return FodField(coefficients, isotropic, truth.affine, coefficients[..., 0] != 0)
+    stored = read_checked_result(path)
+    wm, affine = stored.fod.wm, stored.fod.affine
+    check_same_grid(str(path), wm.shape, affine, "the truth", truth.mask.shape, truth.affine)
+    if wm.shape[-1] == 1:
+        raise EvaluationError(f"{path}: 1 coefficient a voxel has no direction; give the white-matter fODFs")
+    isotropic = {tissue: np.nan_to_num(volume) for tissue, volume in stored.fod.isotropic.items()}
+    wm = np.nan_to_num(wm, posinf=0.0, neginf=0.0)
+    return FodField(wm, isotropic, truth.affine, wm[..., 0] != 0)
 
 
 def assess_results(
@@ -78,8 +69,11 @@ def assess_results(
 ) -> list[Assessment]:
     """Return the scores of the ceiling, of fODF results and of peaks images (MRtrix3 layout), in this order.
 
-    Raises as `read_result`; EvaluationError also for a threshold out of range.
+    Without results there are none, the ceiling's neither. Raises as `read_result`; EvaluationError also for a threshold
+    out of range.
     """
+    if not fods and not peaks:
+        return []
     stages = 1 + len(fods) + len(peaks)
     report(Progress("scoring", 0.0))
     assessments = [assess_ceiling(truth, threshold=threshold)]
@@ -95,13 +89,13 @@ def assess_results(
 
 
 def score_tractograms(
-    truth: Truth, tractograms: Mapping[str, Path], report: Report = silent
+    truth: Truth, tractograms: Mapping[str, Streamlines], report: Report = silent
 ) -> dict[str, TractogramScores]:
-    """Return the scores of tractogram files by name. Raises ScanError where one cannot be read."""
+    """Return the scores of tractograms by name; raises EvaluationError as `score_tractogram`."""
     scores = {}
-    for number, (name, path) in enumerate(tractograms.items()):
+    for number, (name, streamlines) in enumerate(tractograms.items()):
         report(Progress("tractograms", number / len(tractograms)))
-        scores[name] = score_tractogram(read_streamlines(path), truth)
+        scores[name] = score_tractogram(streamlines, truth)
     return scores
 
 
@@ -109,12 +103,15 @@ def write_evaluation(
     folder: OutputFolder,
     truth: Truth,
     assessments: Sequence[Assessment],
-    tractograms: Mapping[str, TractogramScores],
+    tractograms: Mapping[str, Streamlines],
+    scores: Mapping[str, TractogramScores],
     inputs: Mapping[str, Any],
 ) -> list[Path]:
-    """Write evaluation.json, .csv and .png, with tractograms bundles.csv too; return the files in their final place.
+    """Write the scores' files; return them in their final place.
 
-    inputs: what was read from where, for evaluation.json. Raises OutputError where a file cannot be written.
+    evaluation.json; evaluation.csv and .png of fODFs and peaks; bundles.csv and tractograms.png of tractograms. scores:
+    of the tractograms. inputs: what was read from where, for evaluation.json. Raises OutputError where a file cannot be
+    written.
     """
     target = folder.partial
     write_json(
@@ -122,15 +119,18 @@ def write_evaluation(
         {
             "version": __version__,
             "inputs": inputs,
-            "threshold": assessments[0].threshold,
+            **({"threshold": assessments[0].threshold} if assessments else {}),
             "results": [assessment_record(result) for result in assessments],
-            "tractograms": [tractogram_record(name, scores) for name, scores in tractograms.items()],
+            "tractograms": [tractogram_record(name, each) for name, each in scores.items()],
         },
     )
-    write_csv(target / "evaluation.csv", assessment_rows(assessments))
+    if assessments:
+        write_csv(target / "evaluation.csv", assessment_rows(assessments))
+        title = f"shd evaluate: {inputs.get('truth', '')}"
+        evaluation_figure(target / "evaluation.png", assessments, truth, title=title)
     if tractograms:
-        write_csv(target / "bundles.csv", bundle_rows(tractograms))
-    evaluation_figure(target / "evaluation.png", assessments, truth, title=f"shd evaluate: {inputs.get('truth', '')}")
+        write_csv(target / "bundles.csv", bundle_rows(scores))
+        tractogram_figure(target / "tractograms.png", tractograms, truth)
     return folder.publish()
 
 

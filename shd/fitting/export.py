@@ -81,7 +81,10 @@ def export(
     choices = choices or Choices()
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
-        raise SettingsError(f"format {', '.join(unknown) or '(none)'}: unknown; give one of {', '.join(FORMATS)}")
+        raise SettingsError(
+            f"format {', '.join(unknown) or '(none)'}: unknown; give one of {', '.join(FORMATS)}, or bids alone (in "
+            "Python: shd.io.bids.write_bids)"
+        )
     dest = Path(dest)
     names = {name: FORMATS[name].files(source, choices) for name in dict.fromkeys(formats)}
     check_absent([dest / file for files in names.values() for file in files], force)

@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float16
+from jaxtyping import Float, Float16, Float32
 
 from shd.engines import set_engine
 from shd.errors import ResourceError, ResponseError, SettingsError, is_out_of_memory
+from shd.evaluation.residual_map import residual_map
 from shd.fitting.budget import default_settings
 from shd.fitting.device import check_engine, usable_device
 from shd.fitting.progress import Progress, Report, counted, silent
 from shd.fitting.range_warning import warn_outside
-from shd.fitting.resuming import resuming
+from shd.fitting.resuming import resume
 from shd.fodf.field import FodField
-from shd.fodf.peaks import Peaks, find_peaks
+from shd.fodf.peaks import Peaks, peaks_on_grid
 from shd.inference.tiled import deconvolve
-from shd.io.checkpoints import StoredModel, read_model, read_state, write_state
+from shd.io.checkpoints import StoredModel, read_model, write_state
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.coherence import CoherenceReport, checked_directions
@@ -63,7 +64,7 @@ class Fit:
 
     fod: fODFs of all tissues (scanner axes). peaks: on the grid. history: a row a step, with the loss terms; rows where
     the held-out voxels were scored have "held_out". seconds: time a stage. trained: what the network was trained on
-    before this scan, if it was.
+    before this scan, if it was. residual: `residual_map` on the grid. noise: deviation of S/S₀ in the mask's voxels.
     """
 
     fod: FodField
@@ -75,6 +76,13 @@ class Fit:
     history: list[dict[str, int | float]]
     seconds: dict[str, float]
     trained: TrainedRange | None = None
+    residual: Float32[np.ndarray, "x y z"] | None = None
+    noise: Float[np.ndarray, " voxel"] | None = None
+
+    @property
+    def snr(self) -> float | None:
+        """Signal-to-noise ratio of the b=0 signal in the mask's median voxel, where the noise is known."""
+        return None if self.noise is None or not len(self.noise) else float(1.0 / np.median(self.noise))
 
 
 def fit(
@@ -121,19 +129,20 @@ def fit(
     torch.set_num_threads(settings.threads)
     normalised = normalise(scan)
     training, trained = _training(normalised, responses, settings, stored, report, build)
-    if checkpoint is not None and checkpoint.exists():
-        with resuming(checkpoint):
-            training.load_state(*read_state(checkpoint))
+    resume(training, checkpoint)
     clock.lap("first estimate")
     _train(training, checkpoint, report)
     clock.lap("training")
     model = training.best_model()
     set_engine(model, settings.engine)
-    fod, peaks = finish(
-        model, normalised, responses, degree, report, clock, training.estimates, training.noise,
+    fod, peaks, residual = finish(
+        model, normalised, responses, degree, report, clock, training.noise, training.estimates,
         threads=settings.threads,
     )  # fmt: skip
-    return Fit(fod, peaks, responses, model, settings, coherence, training.history, clock.laps, trained)
+    return Fit(
+        fod, peaks, responses, model, settings, coherence, training.history, clock.laps, trained, residual,
+        training.noise,
+    )  # fmt: skip
 
 
 def _training(
@@ -173,13 +182,16 @@ def finish(
     degree: int,
     report: Report,
     clock: Clock,
+    noise: Float[np.ndarray, " voxel"],
     estimates: Float16[np.ndarray, "voxel scale unknown"] | None = None,
-    noise: Float[np.ndarray, " voxel"] | None = None,
     core: int | None = None,
     bfloat16: bool = False,
     threads: int | None = None,
-) -> tuple[FodField, Peaks]:
-    """Return fODFs of every masked voxel and their peaks on the grid; arguments as in `deconvolve` and `find_peaks`."""
+) -> tuple[FodField, Peaks, Float32[np.ndarray, "x y z"]]:
+    """Return fODFs of every masked voxel, their peaks and what of the signal they leave (`residual_map`), on the grid.
+
+    Arguments as in `deconvolve` and `find_peaks`.
+    """
     on_tile = counted("inference", len(scan.b0), report)
     try:
         fod = deconvolve(
@@ -193,9 +205,12 @@ def finish(
         raise ResourceError(f"{error}: {way_out}") from error
     clock.lap("inference")
     report(Progress("peaks", 0.0))
-    peaks = find_peaks(fod.wm[fod.mask], threads=threads).on_grid(fod.mask)
+    peaks = peaks_on_grid(fod.wm, fod.mask, threads=threads)
     clock.lap("peaks")
-    return fod, peaks
+    report(Progress("residual", 0.0))
+    residual = residual_map(scan, fod, responses, noise)
+    clock.lap("residual")
+    return fod, peaks, residual
 
 
 def _train(training: SubjectTraining, checkpoint: Path | None, report: Report) -> None:

@@ -45,8 +45,8 @@ def infer(
     responses: white matter first, then isotropic tissues. If None, those that the network was fitted with, so that
     amplitudes compare between scans of one scanner and protocol; a network of any protocol has none for other shells
     (beyond 80 s/mm²), and then they are estimated from the scan. degree: of the fODFs, 12 if None. tile: half the side
-    of the boxes computed at once; by default what half of the free memory holds. engine: one of `shd.engines.ENGINES`.
-    bfloat16: as in `deconvolve`. report: told the progress.
+    of the boxes computed at once; by default what half of the free memory holds, or 4 GiB. engine: one of
+    `shd.engines.ENGINES`. bfloat16: as in `deconvolve`. report: told the progress.
 
     Raises ResponseError for shells or tissues that the network does not take, and where responses cannot be estimated;
     CheckpointError for a file that holds no model; ResourceError where memory or the device asked for is missing;
@@ -71,13 +71,15 @@ def infer(
     warn_outside(stored, normalised, responses, noise, model)
     vertices = vertex_directions(network.config.nside, network.config.hemisphere)
     advance = counted("first estimate", len(normalised.b0), report)
-    estimates = estimate_scan(normalised, responses, vertices, device, noise=noise, on_block=advance)
+    estimates = estimate_scan(
+        normalised, responses, vertices, device, noise=noise, engine=engine, on_block=advance
+    )
     clock.lap("first estimate")
     core = 2 * tile if tile else None
-    fod, peaks = finish(
-        network, normalised, responses, degree, report, clock, estimates, noise, core, bfloat16, threads
+    fod, peaks, residual = finish(
+        network, normalised, responses, degree, report, clock, noise, estimates, core, bfloat16, threads
     )
-    return Fit(fod, peaks, responses, network, None, coherence, [], clock.laps, stored.trained)
+    return Fit(fod, peaks, responses, network, None, coherence, [], clock.laps, stored.trained, residual, noise)
 
 
 def _responses(

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int
 
-from shd.errors import ScanError, SettingsError
+from shd._version import __version__
+from shd.errors import ScanError, SettingsError, number_of
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.progress import Progress, Report, counted, silent
 from shd.fodf.field import FodField
@@ -21,6 +22,7 @@ from shd.fodf.scalar_maps import (
     tissue_fractions,
     total_density,
 )
+from shd.io.atomic import write_json
 from shd.io.fit_folder import StoredFit
 from shd.io.grids import check_same_grid
 from shd.io.images import write_image
@@ -31,6 +33,7 @@ __all__ = ["MAPS", "MapKind", "make_maps", "peaks_of", "wanted_maps", "write_map
 
 BLOCK = 1 << 15  # voxels at a time: at degree 12 their lobes take 60 MB
 PEAK_THRESHOLD = 0.1  # MRtrix3 tracks above this amplitude
+RELATIVE_THRESHOLD = 0.2  # of the voxel's highest: lobes of a single fibre may be anything from 0.3 to 4 high
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ MAPS = {
         "integral per response; 1 is a voxel filled by one fibre population",
         "total AFD",
     ),
-    "nufo": MapKind("Number of fibre orientations: peaks above the threshold", "count", "NuFO"),
+    "nufo": MapKind("Number of fibre orientations: peaks above both thresholds", "count", "NuFO"),
     "gfa": MapKind("Generalised fractional anisotropy: standard deviation over root mean square", "1", "GFA"),
     "peak_amplitudes": MapKind("fODF at each peak of peaks.nii.gz", "amplitude per response", "peak amplitude"),
     "afd_fixel": MapKind(
@@ -93,8 +96,8 @@ def wanted_maps(fod: FodField, only: Sequence[str] | None = None) -> tuple[str, 
     absent = [name for name in only if name in missing]
     if absent:
         raise ScanError(
-            f"{absent[0]}: the result has {1 + len(fod.isotropic)} tissues ({', '.join(['wm', *fod.isotropic])}); give "
-            "the folder of a fit of several shells, or leave this map out"
+            f"{absent[0]}: the result has {number_of(1 + len(fod.isotropic), 'tissue')} "
+            f"({', '.join(['wm', *fod.isotropic])}); give the folder of a fit of several shells, or leave this map out"
         )
     return tuple(name for name in MAPS if name in only)
 
@@ -118,19 +121,22 @@ def make_maps(
     names: Sequence[str],
     *,
     threshold: float = PEAK_THRESHOLD,
+    relative_threshold: float = RELATIVE_THRESHOLD,
     report: Report = silent,
 ) -> dict[str, Float32[np.ndarray, "x y z *each"]]:
     """Return maps by name, zero outside the mask and where a peak is absent.
 
     peaks: on the grid of `fod` (`peaks_of`); afd_fixel, dispersion and peak_amplitudes have a volume for each of them.
-    threshold: amplitude from which a peak counts in nufo. Raises ScanError where the mask is empty, or where no voxel
-    has tissue and its shares are asked for.
+    threshold, relative_threshold: amplitude, and share of the voxel's highest peak, above which a peak counts in nufo.
+    Raises ScanError where the mask is empty, or where no voxel has tissue and its shares are asked for.
     """
     voxels = np.argwhere(fod.mask)
     if not len(voxels):
         raise ScanError(f"mask has 0 of {fod.mask.size} voxels; give a result with a mask that covers the brain")
     if not 0 <= threshold < np.inf:
         raise SettingsError(f"peak threshold {threshold}: give an amplitude of 0 or more; {PEAK_THRESHOLD} is usual")
+    if not 0 <= relative_threshold <= 1:
+        raise SettingsError(f"relative peak threshold {relative_threshold}: give a share of the highest peak, 0 to 1")
     done: dict[str, Float32[np.ndarray, "x y z *each"]] = {}
     if set(names) & set(_TISSUE_MAPS):
         amounts = {"wm": fod.wm[..., 0][fod.mask], **{t: v[fod.mask] for t, v in fod.isotropic.items()}}
@@ -142,17 +148,18 @@ def make_maps(
         block = voxels[start : start + BLOCK]
         here = tuple(block.T)
         own = Peaks(peaks.directions[here], peaks.amplitudes[here])
-        _place(done, _block_maps(np.nan_to_num(fod.wm[here]), own, names, threshold), block, fod)
+        lowest = np.maximum(threshold, relative_threshold * np.nan_to_num(own.amplitudes[:, :1]))
+        _place(done, _block_maps(np.nan_to_num(fod.wm[here]), own, names, lowest), block, fod)
         advance(len(block))
     return {name: done[name] for name in names}
 
 
-def _block_maps(coefficients: Any, peaks: Peaks, names: Sequence[str], threshold: float) -> dict[str, Any]:
-    """Return the maps that come of the fODFs and peaks of some voxels."""
+def _block_maps(coefficients: Any, peaks: Peaks, names: Sequence[str], lowest: Any) -> dict[str, Any]:
+    """Return the maps that come of the fODFs and peaks of some voxels; peaks above `lowest` count in nufo."""
     simple: dict[str, Callable[[], Any]] = {
         "dec": lambda: direction_encoded_colours(coefficients),
         "afd_total": lambda: total_density(coefficients),
-        "nufo": lambda: np.count_nonzero(peaks.amplitudes > threshold, axis=1).astype(np.float32),
+        "nufo": lambda: np.count_nonzero(peaks.amplitudes > lowest, axis=1).astype(np.float32),
         "gfa": lambda: generalised_anisotropy(coefficients),
         "peak_amplitudes": lambda: peaks.amplitudes.astype(np.float32),
     }
@@ -179,9 +186,10 @@ def write_maps(
     maps: Mapping[str, Float32[np.ndarray, "x y z *each"]],
     *,
     threshold: float = PEAK_THRESHOLD,
+    relative_threshold: float = RELATIVE_THRESHOLD,
     report: Report = silent,
 ) -> list[Path]:
-    """Write an image a map, its sidecar with unit and definition, and maps.png; return the files.
+    """Write an image a map, its sidecar with unit and definition, maps.json and maps.png; return the files.
 
     The peaks too, where the result has no peaks.nii.gz. Raises OutputError where a file cannot be written; then none
     is.
@@ -191,12 +199,14 @@ def write_maps(
     for name, values in maps.items():
         kind = MAPS[name]
         sidecar: dict[str, Any] = {"Description": kind.about, "Units": kind.unit}
-        sidecar |= {"PeakThreshold": threshold} if name == "nufo" else {}
+        sidecar |= {"PeakThreshold": threshold, "RelativePeakThreshold": relative_threshold} if name == "nufo" else {}
         sidecar["Sources"] = [str(stored.path.absolute())]
         volumes = [values] if values.ndim == 3 else np.moveaxis(values, 3, 0)
         write_image(folder.partial / f"{name}.nii.gz", volumes, values.shape, fod.affine, sidecar)
     if not (stored.path.is_dir() and (stored.path / "peaks.nii.gz").is_file()):
         write_peaks(folder.partial / "peaks.nii.gz", peaks, fod.affine)
+    choices = {"shd": __version__, "source": str(stored.path.absolute()), "threshold": threshold}
+    write_json(folder.partial / "maps.json", choices)
     pictures = {MAPS[name].title: values for name, values in maps.items()}
     map_figure(folder.partial / "maps.png", pictures, fod, title=f"shd maps: {stored.path.name}")
     return folder.publish()

@@ -2,7 +2,7 @@
 
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -20,8 +20,8 @@ __all__ = ["run_record", "versions"]
 _LIBRARIES = ("torch", "numpy", "scipy", "healpy", "dipy", "nibabel", "numba")
 
 
-def run_record(scan: Scan, result: Fit, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return inputs, scan, settings, versions, timings, the gradients' verdict and losses, as plain JSON."""
+def run_record(scan: Scan, result: Fit, inputs: Mapping[str, Any], warnings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return inputs, scan, settings, versions, timings, the gradients' verdict, losses and warnings, as plain JSON."""
     last = result.history[-1] if result.history else {}
     report = result.coherence
     return {
@@ -33,6 +33,7 @@ def run_record(scan: Scan, result: Fit, inputs: Mapping[str, Any]) -> dict[str, 
             "shape": list(scan.data.shape),
             "mask_voxels": int(scan.mask.sum()),
             "shells": {f"{shell.bvalue:.0f}": len(shell.volumes) for shell in scan.gradients.shells},
+            "snr": round(result.snr, 2) if result.snr is not None else None,
         },
         "settings": asdict(result.settings) if result.settings else None,
         "model": asdict(result.model.config),
@@ -50,6 +51,7 @@ def run_record(scan: Scan, result: Fit, inputs: Mapping[str, Any]) -> dict[str, 
         "steps": int(last.get("step", 0)),
         "final_losses": {name: _finite(value) for name, value in last.items() if name not in ("step", "seconds")},
         "held_out_loss": _held_out(result),
+        "warnings": list(warnings),
         "seconds": result.seconds,
         "versions": versions(),
     }

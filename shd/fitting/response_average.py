@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from shd.errors import ResponseError
+from shd.errors import ResponseError, number_of
 from shd.io.responses import read_response_folder, read_stored_response
 from shd.signal.response import Response
 from shd.signal.response_average import mean_response
@@ -19,12 +19,16 @@ def mean_responses(paths: Sequence[Path]) -> tuple[Response, ...]:
     names the file.
     """
     if len(paths) < 2:
-        raise ResponseError(f"{len(paths)} responses: a mean needs at least 2; give those of the other scans too")
+        raise ResponseError(
+            f"{number_of(len(paths), 'response')}: a mean needs at least 2; give those of the other scans too"
+        )
     folders = [path for path in paths if path.is_dir()]
     if not folders:
         return (_mean_of_files(paths, [read_stored_response(path) for path in paths]),)
     if len(folders) != len(paths):
-        raise ResponseError(f"{len(folders)} folders and {len(paths) - len(folders)} files: give either alone")
+        raise ResponseError(
+            f"{number_of(len(folders), 'folder')} and {number_of(len(paths) - len(folders), 'file')}: give either alone"
+        )
     read = [{response.tissue: response for response in read_response_folder(path)} for path in paths]
     for path, tissues in zip(paths, read, strict=True):
         if tissues.keys() != read[0].keys():

@@ -6,9 +6,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from shd.errors import SettingsError
+from shd.errors import SettingsError, number_of
 from shd.fitting.train_choices import check_names, made, read_configuration
 from shd.io.labels import MOST_LABELS
+from shd.io.subject_inputs import inputs_of, state_name
 from shd.io.subjects import Subject
 from shd.models.pq.config import SegmentationConfig
 from shd.training.segmentation_settings import SegmentationSettings
@@ -29,7 +30,7 @@ def segmentation_choices(
     """
     stored = read_configuration(configuration) if configuration else {}
     if "minutes" in given and "steps" in given:
-        raise SettingsError(f"{given['minutes']} minutes and {given['steps']} steps; give one of them")
+        raise SettingsError(f"{given['minutes']} minutes and {number_of(given['steps'], 'step')}; give one of them")
     if "steps" in given:
         stored.pop("minutes", None)
     network = stored.pop(_NETWORK, {})
@@ -62,11 +63,10 @@ def segmentation_fingerprint(
     held_out: frozenset[int],
     labels: Sequence[int] | None,
     resample: bool,
+    ignore_bad_voxels: bool,
 ) -> str:
     """Return a short name of everything that shapes the result; where it is computed is no part."""
     shaping = replace(settings, device="cpu", checkpoint_seconds=0.0)
-    files = [
-        (subject.name, [(what, str(path), path.stat().st_size) for what, path in sorted(subject.files().items())])
-        for subject in subjects
-    ]
-    return hashlib.sha256(repr((shaping, config, files, sorted(held_out), labels, resample)).encode()).hexdigest()[:12]
+    files = [(subject.name, state_name(inputs_of(subject, labelled=True))) for subject in subjects]
+    reading = (labels, resample, ignore_bad_voxels)
+    return hashlib.sha256(repr((shaping, config, files, sorted(held_out), reading)).encode()).hexdigest()[:12]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from shd._version import __version__
-from shd.errors import EvaluationError, ScanError
+from shd.errors import EvaluationError, ScanError, number_of
 from shd.evaluation.lesion_scores import OVERLAP, LesionScores, lesion_scores
 from shd.evaluation.segmentation_scores import Curves, VoxelScores, curves, voxel_scores
 from shd.fitting.output_folder import OutputFolder
@@ -137,7 +137,10 @@ def _read(folder: Path, label: Path) -> _Pair:
     except (KeyError, TypeError, ValueError):
         raise ScanError(f"{folder}: probability.json names no Labels and Thresholds; predict again") from None
     if not len(labels) == len(thresholds) == chances.shape[-1]:
-        raise ScanError(f"{image}: {chances.shape[-1]} volumes but {len(labels)} labels in its sidecar; predict again")
+        raise ScanError(
+            f"{image}: {number_of(chances.shape[-1], 'volume')} but {number_of(len(labels), 'label')} in its "
+            "sidecar; predict again"
+        )
     truth = read_labels(label, str(image), chances.shape[:3], affine)
     return _Pair(np.moveaxis(chances, -1, 0), truth, mask > 0.5, labels, thresholds)
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from shd.errors import number_of
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.segment_training import SegmentationTraining
 from shd.fitting.training_outputs import training_record
@@ -12,6 +13,7 @@ from shd.io.atomic import write_json
 from shd.io.segmenters import write_segmenter
 from shd.io.tables import write_csv
 from shd.report.curves import loss_figure
+from shd.training.watch import scored
 
 __all__ = ["write_segmenter_training"]
 
@@ -28,8 +30,10 @@ def write_segmenter_training(
     target, stored = folder.partial, result.stored
     write_segmenter(target / "model.safetensors", stored)
     write_csv(target / "log.csv", result.history)
-    curves = [{name: row[name] for name in (*_DRAWN, result.on) if name in row} for row in result.history]
-    loss_figure(target / "loss.png", curves, f"shd segment train: {result.steps} steps")
+    shares = [scored(name, result.on) for name in ("average_precision", "chance")]
+    drawn = (*_DRAWN, result.on, *shares)
+    curves = [{name: row[name] for name in drawn if name in row} for row in result.history]
+    loss_figure(target / "loss.png", curves, f"shd segment train: {number_of(result.steps, 'step')}", shares)
     own = {
         "parameters": sum(weight.numel() for weight in stored.network.parameters()),
         "q_table": asdict(stored.table),

@@ -20,6 +20,7 @@ from shd.inference.segmentation import TILE, label_probabilities
 from shd.io.atomic import write_json
 from shd.io.images import write_image
 from shd.io.segmenters import StoredSegmenter
+from shd.io.subject_inputs import is_made_of
 from shd.io.subject_lists import lists_subjects
 from shd.io.subjects import Subject, read_subjects
 from shd.scans.coherence import checked_directions
@@ -27,7 +28,7 @@ from shd.scans.q_table import q_signal
 from shd.scans.scan import Scan
 
 __all__ = [
-    "is_predicted", "labels_of", "predict_subject", "prediction_inputs", "subjects_of", "write_prediction",
+    "is_predicted", "labels_of", "predict_subject", "prediction_choices", "subjects_of", "write_prediction",
 ]  # fmt: skip
 
 
@@ -46,21 +47,22 @@ def subjects_of(dwi: Path, out: Path, files: Mapping[str, Path | None]) -> list[
     return [(out / subject.name, subject) for subject in read_subjects(dwi)]
 
 
-def is_predicted(folder: Path, inputs: Mapping[str, Any]) -> bool:
-    """Return whether a folder holds the finished prediction of these inputs by this version of shd."""
-    try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def is_predicted(folder: Path, subject: Subject, choices: Mapping[str, Any]) -> bool:
+    """Return whether a folder holds the finished prediction of a subject as it is now by this version of shd.
+
+    choices: `prediction_choices`.
+    """
+    record = folder / "run.json"
+    if not is_made_of(record, subject, choices):
         return False
-    return isinstance(record, dict) and record.get("shd") == __version__ and record.get("inputs") == dict(inputs)
+    return bool(json.loads(record.read_text(encoding="utf-8")).get("shd") == __version__)
 
 
-def prediction_inputs(model: Path, subject: Subject, resample: bool, ignore_bad_voxels: bool) -> dict[str, Any]:
-    """Return what a prediction is made from, for run.json: paths, what the weights are by a short name, and choices."""
+def prediction_choices(model: Path, resample: bool, ignore_bad_voxels: bool) -> dict[str, Any]:
+    """Return what a prediction is made by, for run.json: the model, what its weights are by a short name, choices."""
     weights = hashlib.sha256(model.read_bytes()).hexdigest()[:12]
-    files = {name: str(path.absolute()) for name, path in subject.files().items() if name != "label"}
     choices = {"resample": resample, "ignore_bad_voxels": ignore_bad_voxels}
-    return {"model": str(model.absolute()), "weights": weights, **files, **choices}
+    return {"model": str(model.absolute()), "weights": weights, **choices}
 
 
 def predict_subject(

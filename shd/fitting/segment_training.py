@@ -10,25 +10,23 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from torch import nn
 
-from shd.errors import ResourceError, SettingsError, ShdWarning, is_out_of_memory
+from shd.errors import ResourceError, SettingsError, ShdWarning, is_out_of_memory, number_of
 from shd.evaluation.segmentation_scores import best_threshold
 from shd.fitting.progress import Progress, Report, silent
-from shd.fitting.resuming import resuming
+from shd.fitting.resuming import resume, save
 from shd.fitting.segment_choices import segmentation_fingerprint
 from shd.fitting.segment_subjects import LabelledStudy, read_study
 from shd.fitting.train_choices import held_out_count
 from shd.inference.segmentation import label_probabilities
-from shd.io.atomic import write_json
-from shd.io.checkpoints import read_state, write_state
 from shd.io.segmenters import StoredSegmenter, network_for
 from shd.io.subjects import Subject
 from shd.io.tables import write_csv
 from shd.models.pq.config import SegmentationConfig
 from shd.scans.voxels import Voxels
-from shd.training.segmentation import HELD_OUT, LEARNED, Batch, SegmentationCourse
+from shd.training.segmentation import Batch, SegmentationCourse
 from shd.training.segmentation_patches import LabelledSignal, Patches, label_frequencies, turns_of
 from shd.training.segmentation_settings import SegmentationSettings
-from shd.training.watch import scored
+from shd.training.watch import HELD_OUT, LEARNED, scored
 
 __all__ = ["SegmentationTraining", "train_segmenter"]
 
@@ -92,11 +90,11 @@ def train_segmenter(
         )  # fmt: skip
         _warn_of_voxels(study.table.voxels, config)
         config = replace(config, classes=len(study.labels))
-        name = segmentation_fingerprint(settings, config, subjects, kept, labels, resample)
+        name = segmentation_fingerprint(settings, config, subjects, kept, labels, resample, ignore_bad_voxels)
         frequencies = label_frequencies(study.learned, len(study.labels))
         on = HELD_OUT if kept else LEARNED
         course = SegmentationCourse(lambda: network_for(config, study.table), settings, frequencies, name, on)
-        _resume(course, checkpoint)
+        resume(course, checkpoint)
         try:
             _run(course, study, checkpoint, log, report)
             network = course.best_network()
@@ -145,11 +143,21 @@ def _warn_of_voxels(voxels: Voxels, config: SegmentationConfig) -> None:
         )
 
 
-def _resume(course: SegmentationCourse, checkpoint: Path | None) -> None:
-    """Go on where `checkpoint` was saved, if it is there."""
-    if checkpoint is not None and checkpoint.exists():
-        with resuming(checkpoint):
-            course.load_state(*read_state(checkpoint))
+def _warn_if_nothing_learned(course: SegmentationCourse) -> None:
+    """Warn where the weights kept are those before the first step, or no better than chance."""
+    best, on = course.best_row(), course.on
+    precision, chance = (best.get(scored(name, on)) for name in ("average_precision", "chance"))
+    told = f"{on} loss {best[on]:.4g}"
+    if precision is not None and chance is not None:
+        told = f"average precision {precision:.3g}, by chance {chance:.3g}"
+    if best["step"] == 0 or (precision is not None and chance is not None and precision <= chance):
+        warnings.warn(
+            f"nothing was learned: the best of {number_of(len(course.watch.history), 'validation')} is that of step "
+            f"{best['step']} ({told}); give more --steps or another --learning-rate, and look whether the labels lie "
+            "on the scans",
+            ShdWarning,
+            stacklevel=3,
+        )
 
 
 def _run(
@@ -183,10 +191,9 @@ def _run(
         values: dict[str, float] = {name: row[name] for name in shown if name in row}
         report(Progress("training", min(course.progress, 1.0), values))
         if checkpoint is not None and time.monotonic() - saved >= settings.checkpoint_seconds:
-            tensors, numbers = course.state()
-            write_state(checkpoint, tensors, numbers)
-            write_json(checkpoint.with_suffix(".json"), numbers)
+            save(course, checkpoint)
             saved = time.monotonic()
+    _warn_if_nothing_learned(course)
 
 
 def _validation(subjects: Sequence[LabelledSignal], settings: SegmentationSettings, count: int) -> list[Batch]:

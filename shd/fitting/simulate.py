@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from shd.errors import SimulationError
+from shd.errors import SimulationError, number_of
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.progress import Progress, Report, silent
 from shd.io.geometry import read_geometry
@@ -163,7 +163,9 @@ def read_affine(path: Path) -> tuple[Float[np.ndarray, "4 4"], tuple[int, int, i
     except (OSError, ValueError) as error:
         raise SimulationError(f"{path}: not an affine ({error}); give 4 rows of 4 numbers, or an image") from None
     if rows.shape not in ((3, 4), (4, 4)) or not np.isfinite(rows).all():
-        raise SimulationError(f"{path}: {rows.shape[0]} rows of {rows.shape[1]} numbers; an affine has 4 of 4")
+        raise SimulationError(
+            f"{path}: {number_of(rows.shape[0], 'row')} of {rows.shape[1]} numbers; an affine has 4 of 4"
+        )
     return np.vstack([rows[:3], [0.0, 0.0, 0.0, 1.0]]), None
 
 

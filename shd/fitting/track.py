@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from shd._version import __version__
-from shd.errors import ScanError, ShdWarning
+from shd.errors import ScanError, ShdWarning, number_of
 from shd.fitting.progress import Progress, Report, silent
 from shd.fodf.field import FodField
-from shd.io.atomic import check_absent, whole_file, write_json
+from shd.io.atomic import check_writable, write_json
 from shd.io.grids import check_same_grid
 from shd.io.images import read_with_sidecar
+from shd.io.staging import staged_files
 from shd.io.tractograms import check_ending, write_streamlines
 from shd.report.streamline_figure import streamline_figure
 from shd.tracking.field import AMOUNT, tracking_field
@@ -78,8 +78,8 @@ def track(
     found = len(tractogram.streamlines.lengths)
     if settings.select is not None and found < settings.select:
         warnings.warn(
-            f"{found} of {settings.select} streamlines found, from {tractogram.seeds} seeds; give more seeds, or a "
-            "lower cutoff or least length",
+            f"{found} of {number_of(settings.select, 'streamline')} found, from "
+            f"{number_of(tractogram.seeds, 'seed')}; give more seeds, or a lower cutoff or least length",
             ShdWarning,
             stacklevel=2,
         )
@@ -103,11 +103,12 @@ def read_region(path: Path, fod: FodField, what: str) -> Bool[np.ndarray, "x y z
 def check_outputs(path: Path, force: bool) -> tuple[Path, Path, Path]:
     """Return the names of tractogram, picture and sidecar.
 
-    Raises OutputError for an ending that is no tractogram's, and where one of them exists and may not be replaced.
+    Raises OutputError for an ending that is no tractogram's, and where one of them exists and may not be replaced, or
+    cannot be written.
     """
     check_ending(path)
     names = (path, path.with_suffix(".png"), path.with_suffix(".json"))
-    check_absent(names, force)
+    check_writable(names, force)
     return names
 
 
@@ -133,12 +134,13 @@ def write_tracks(path: Path, tracked: Tracked, inputs: Mapping[str, Any], force:
         "Frame": "points in scanner RAS mm",
     }
     notes = (
-        f"{count} streamlines of {tracked.tractogram.seeds} seeds · {lengths.mean():.0f} mm long on average",
+        f"{number_of(count, 'streamline')} of {number_of(tracked.tractogram.seeds, 'seed')} · {lengths.mean():.0f} "
+        "mm long on average",
         f"{settings.algorithm} · step {settings.step:g} mm · {settings.angle:g}° · cutoff {settings.cutoff:g} · "
         "over the amount of white matter · radiological view",
     )
-    with ExitStack() as files:
-        tracks, picture, sidecar = (files.enter_context(whole_file(name)) for name in names)
+    with staged_files(path.parent) as folder:
+        tracks, picture, sidecar = (folder / name.name for name in names)
         header = {"step_size": f"{settings.step:g}", "method": settings.algorithm}
         write_streamlines(tracks, streamlines, tracked.affine, (shape[0], shape[1], shape[2]), header)
         streamline_figure(

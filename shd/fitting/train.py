@@ -2,23 +2,21 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from shd.engines import set_engine
-from shd.errors import CheckpointError, ResourceError, SettingsError, is_out_of_memory
+from shd.errors import CheckpointError, ResourceError, SettingsError, is_out_of_memory, number_of
 from shd.fitting.device import check_engine
 from shd.fitting.progress import Progress, Report, silent
-from shd.fitting.resuming import resuming
+from shd.fitting.resuming import resume, save
 from shd.fitting.train_choices import TrainPlan, fingerprint, held_out_count
-from shd.fitting.training_subjects import StudySubjects, group_response, with_responses
-from shd.io.atomic import write_json
-from shd.io.checkpoints import read_model, read_state, write_state
+from shd.fitting.training_subjects import StudySubjects, group_response, subject_states, with_responses
+from shd.io.checkpoints import read_model
 from shd.io.examples import KeptExamples
 from shd.io.subjects import Subject
 from shd.io.tables import write_csv
@@ -30,6 +28,7 @@ from shd.training.examples import DrawnExamples, Examples, MixedExamples, Simula
 from shd.training.population import PopulationTraining, Prepared, TrainSettings
 from shd.training.real_examples import RealExamples
 from shd.training.stream import stream
+from shd.training.watch import HELD_OUT, LEARNED
 
 __all__ = ["Training", "train"]
 
@@ -41,7 +40,7 @@ class Training:
     """What a training gave.
 
     model: the averaged weights of the best validation. trained: range of what it has seen. history: a row a validation:
-    step, seconds, learning rate, mean terms of training since the last row, and of validation (held_out…). held_out:
+    step, seconds, learning rate, mean terms of training since the last row, and of validation (by `on`). held_out:
     names of the subjects that it has not learned from.
     """
 
@@ -54,6 +53,11 @@ class Training:
     steps: int
     learned: tuple[str, ...]
     held_out: tuple[str, ...]
+
+    @property
+    def on(self) -> str:
+        """How the history names what validations score: `HELD_OUT`, or `LEARNED` where no subject is held out."""
+        return _validated_on(len(self.learned), len(self.held_out))
 
 
 def train(
@@ -85,12 +89,16 @@ def train(
     training = PopulationTraining(settings, processes)
     if start is not None:
         _begin_from(training, start)
-    name = fingerprint(settings, plan, subjects, None if start is None else str(start))
-    course = Course(training, plan.validations, plan.patience, name)
-    _resume(course, checkpoint)
+    if group is not None:
+        subjects = tuple(replace(subject, responses=group_response(group)) for subject in subjects)
+    states = _states(subjects, ignore_bad_voxels, processes, report)
+    name = fingerprint(settings, plan, states, None if start is None else str(start))
+    on = _validated_on(len(subjects), held_out_count(plan.held_out, len(subjects)))
+    course = Course(training, plan.validations, plan.patience, name, on)
+    resume(course, checkpoint, processes)
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(TemporaryDirectory(prefix="shd-train-")))
-        learned, held_out = _read(settings, plan, subjects, folder, group, ignore_bad_voxels, processes, report)
+        learned, held_out = _read(settings, plan, subjects, states, folder, ignore_bad_voxels, processes, report)
         examples, validation = _series(settings, plan, learned, held_out, keep)
         try:
             _run(course, examples, validation, plan, checkpoint, log, report)
@@ -102,11 +110,15 @@ def train(
                 f"{settings.width}, does not fit into memory; give a smaller --tile, --side or --width"
             ) from error
     model = course.best_model()
-    set_engine(model, settings.engine)
     names = [tuple(subject.name for subject in study.subjects) for study in (learned, held_out)]
     return Training(
         model, settings, plan, course.seen, course.history, course.best_loss, course.steps_done, names[0], names[1]
     )
+
+
+def _validated_on(subjects: int, held_out: int) -> str:
+    """Return what validations score: scans held out, simulated ones among them, or also boxes of those learned from."""
+    return LEARNED if subjects and not held_out else HELD_OUT
 
 
 def _check(settings: TrainSettings, plan: TrainPlan, subjects: Sequence[Subject], processes: Processes) -> None:
@@ -119,7 +131,8 @@ def _check(settings: TrainSettings, plan: TrainPlan, subjects: Sequence[Subject]
         )
     if subjects and not settings.signal:
         raise SettingsError(
-            f"{len(subjects)} subjects, but weight 0 of the loss that they are for; give --signal more than 0"
+            f"{number_of(len(subjects), 'subject')}, but weight 0 of the loss that they are for; give --signal more "
+            "than 0"
         )
     if not any(settings.truth) and not settings.signal:
         raise SettingsError("all weights of the loss are 0; give --signal more than 0, or weights of truth")
@@ -141,40 +154,38 @@ def _begin_from(training: PopulationTraining, start: Path | str) -> None:
         network.load_state_dict(found.state_dict())
 
 
-def _resume(course: Course, checkpoint: Path | None) -> None:
-    """Go on where `checkpoint` was saved, if it is there; the first process reads it for all."""
-    processes = course.training.processes
-    with resuming(checkpoint):
-        state = read_state(checkpoint) if processes.first and checkpoint and checkpoint.exists() else None
-    state = processes.from_first(state)
-    if state is not None:
-        with resuming(checkpoint):
-            course.load_state(*state)
+def _states(
+    subjects: Sequence[Subject], ignore_bad_voxels: bool, processes: Processes, report: Report
+) -> dict[str, str]:
+    """Return what `subject_states` does; the first process reads the files for all."""
+    if not subjects:
+        return {}
+    report(Progress("subjects", 0.0))
+    return processes.from_first(subject_states(subjects, ignore_bad_voxels) if processes.first else {})
 
 
 def _read(
     settings: TrainSettings,
     plan: TrainPlan,
     subjects: Sequence[Subject],
+    states: Mapping[str, str],
     folder: Path,
-    group: Path | None,
     ignore_bad_voxels: bool,
     processes: Processes,
     report: Report,
 ) -> tuple[StudySubjects, StudySubjects]:
     """Return the subjects to learn from and those held out, which the first process has read once."""
-    ready = StudySubjects(())
+    ready = StudySubjects((), ())
     if processes.first and subjects:
-        report(Progress("subjects", 0.0))
         ready = with_responses(
-            subjects, folder / "subjects", settings.tissues, group_response(group) if group else None,
-            ignore_bad_voxels, lambda done: report(Progress("subjects", done)),
+            subjects, states, folder / "subjects", settings.tissues, ignore_bad_voxels,
+            lambda done: report(Progress("subjects", done)),
         )  # fmt: skip
     ready = processes.from_first(ready)
     order = np.random.default_rng([settings.seed, 3]).permutation(len(ready))
     count = held_out_count(plan.held_out, len(ready))
-    parts = (sorted(order[count:]), sorted(order[:count]))
-    learned, held_out = (StudySubjects(tuple(ready.subjects[number] for number in part)) for part in parts)
+    parts = (sorted(order[count:].tolist()), sorted(order[:count].tolist()))
+    learned, held_out = (ready.part(part) for part in parts)
     return learned, held_out
 
 
@@ -247,15 +258,9 @@ def _run(
                 validate()
             if processes.first:
                 row = course.history[-1]
-                values: dict[str, int | float] = {name: row[name] for name in ("loss", "held_out") if name in row}
+                values: dict[str, int | float] = {name: row[name] for name in ("loss", course.on) if name in row}
                 report(Progress("training", min(training.progress, 1.0), values))
-            if checkpoint is not None and processes.first and done - saved >= plan.checkpoint_seconds:
-                _save(course, checkpoint)
+            # after a validation, which may take long, at once: not only after one step more
+            if checkpoint is not None and processes.first and time.monotonic() - saved >= plan.checkpoint_seconds:
+                save(course, checkpoint)
                 saved = time.monotonic()
-
-
-def _save(course: Course, checkpoint: Path) -> None:
-    """Write the state, and what it says in plain words beside it."""
-    tensors, numbers = course.state()
-    write_state(checkpoint, tensors, numbers)
-    write_json(checkpoint.with_suffix(".json"), numbers)

@@ -7,11 +7,13 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from shd.errors import SettingsError
-from shd.io.subjects import Subject
+from shd.errors import SettingsError, number_of
 from shd.training.population import TrainSettings
 
 __all__ = ["TrainPlan", "check_names", "choices_of", "fingerprint", "held_out_count", "made", "read_configuration"]
+
+
+_SIGNAL = 0.1  # where there are measured scans; 1 and 3 forget more of simulated truth (docs/training.md)
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,15 @@ def choices_of(
 ) -> tuple[TrainSettings, TrainPlan]:
     """Return all settings: those given before those of a JSON file, and these before the defaults.
 
-    with_subjects: whether there are measured scans; then the loss that they are for has weight 1 by default. Raises
+    with_subjects: whether there are measured scans; then the loss that they are for has weight 0.1 by default. Raises
     SettingsError for an unknown name, a value that cannot be, or two budgets.
     """
     stored = read_configuration(configuration) if configuration else {}
     if "minutes" in given and "steps" in given:
-        raise SettingsError(f"{given['minutes']} minutes and {given['steps']} steps; give one of them")
+        raise SettingsError(f"{given['minutes']} minutes and {number_of(given['steps'], 'step')}; give one of them")
     if "steps" in given:
         stored.pop("minutes", None)
-    usual = {"signal": 1.0} if with_subjects else {}
+    usual = {"signal": _SIGNAL} if with_subjects else {}
     return _chosen(usual | stored | dict(given))
 
 
@@ -148,9 +150,11 @@ def held_out_count(held_out: float, subjects: int) -> int:
     return count
 
 
-def fingerprint(settings: TrainSettings, plan: TrainPlan, subjects: Sequence[Subject], start: str | None) -> str:
-    """Return a short name of everything that shapes the result; where and how quickly it is computed is no part."""
+def fingerprint(settings: TrainSettings, plan: TrainPlan, subjects: Mapping[str, str], start: str | None) -> str:
+    """Return a short name of everything that shapes the result; where and how quickly it is computed is no part.
+
+    subjects: by name, what their files hold and how they are read (`subject_states`).
+    """
     shaping = replace(settings, device="cpu", engine="auto")
     learned = replace(plan, workers=0, preparing=1, checkpoint_seconds=0.0)
-    names = [(subject.name, str(subject.dwi)) for subject in subjects]
-    return hashlib.sha256(repr((shaping, learned, names, start)).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr((shaping, learned, list(subjects.items()), start)).encode()).hexdigest()[:12]

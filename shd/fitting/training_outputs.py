@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shd._version import __version__
+from shd.errors import number_of
 from shd.fitting.output_folder import OutputFolder
 from shd.fitting.record import versions
 from shd.fitting.segment_training import SegmentationTraining
@@ -27,16 +28,16 @@ def write_training(folder: OutputFolder, result: Training, inputs: Mapping[str, 
     target = folder.partial
     write_model(target / "model.safetensors", result.model, trained=result.trained)
     write_csv(target / "log.csv", result.history)
-    kept = ("step", "seconds", "held_out")
+    kept = ("step", "seconds", result.on)
     curves = [
-        {name: value for name, value in row.items() if name in kept or not name.startswith(("held_out", "learning"))}
+        {name: value for name, value in row.items() if name in kept or not name.startswith((result.on, "learning"))}
         for row in result.history
     ]
-    loss_figure(target / "loss.png", curves, f"shd train: {result.steps} steps")
+    loss_figure(target / "loss.png", curves, f"shd train: {number_of(result.steps, 'step')}")
     own = {
         "plan": asdict(result.plan),
         "trained": dict(result.trained.ends),
-        "held_out_loss": {"first": result.history[0]["held_out"], "best": result.best_loss},
+        f"{result.on}_loss": {"first": result.history[0][result.on], "best": result.best_loss},
     }
     record = training_record(result, result.model.config, inputs, own)
     write_json(target / "run.json", record)

@@ -61,7 +61,7 @@ def deconvolve(
     """Return the fODFs of every masked voxel, amplitudes per response (scanner axes, MRtrix3 basis).
 
     model: in evaluation mode; its device is used. degree: of the white-matter coefficients. core, halo: voxels a side;
-    memory grows as (core + 2·halo)³; without `core` boxes are such that half of the free memory holds one. estimates,
+    memory grows as (core + 2·halo)³; without `core` boxes are what `voxels_that_fit` allows. estimates,
     noise: the scan's, if `estimate_scan` and `relative_noise` were called before. bfloat16: products of the network in
     half precision, a third quicker for wide networks; fODFs then differ by 0.3 %. on_tile: told how many voxels each
     tile finished. Where a voxel's signal is zero so is its fODF. Raises ResourceError when a box does not fit into
@@ -95,11 +95,11 @@ def deconvolve(
                 f"a box of {' × '.join(map(str, rows.shape))} voxels does not fit into memory; use a smaller core and "
                 f"halo than {cores} and {halo} voxels"
             ) from error
-        inside = rows[window] >= 0
-        chosen = np.flatnonzero(_core_of(box, window, inner)[inside])
-        kept = rows[window][inside][chosen]
+        chosen = np.flatnonzero(_core_of(box, window, inner)[rows[window] >= 0])
+        kept = rows[window][rows[window] >= 0][chosen]
         wm[kept] = (fractions[0][:, chosen].T @ project).cpu().numpy()
         isotropic[kept] = fractions[1][chosen].cpu().numpy()
+        del fractions
         on_tile(len(kept))
     wm *= (scan.b0 / per_unit[0])[:, None]
     isotropic *= scan.b0[:, None] / (per_unit[1:] * np.sqrt(4 * np.pi))
@@ -159,13 +159,13 @@ def _fractions(
     """Return the fractions of the window's masked voxels: (vertex, voxel) and (voxel, tissue)."""
     inside = rows >= 0
     device = next(model.parameters()).device
-    signal = torch.from_numpy(scan.signal[rows[inside]]).to(device)
     mask = torch.from_numpy(inside.astype(np.float32))[None].to(device)
-    first = torch.from_numpy(estimates[rows[inside]]).to(device).float()
-    fields = features(signal, first, torch.from_numpy(noise[rows[inside]]).to(device), mask)
+    parts = scan.signal, estimates, noise
+    signal, first, deviation = (torch.from_numpy(part[rows[inside]]).to(device) for part in parts)
+    given = [features(signal, first.float(), deviation, mask)]  # held there alone: their memory serves the network
+    del signal, first, deviation
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):  # what surrounds the network stays exact
-        fractions = model(fields, mask.unsqueeze(-1), window).of(features.answers)
-    del fields
+        fractions = model.consume(given, mask.unsqueeze(-1), window).of(features.answers)
     chosen = mask[0][window].flatten() > 0
     wm, isotropic = fractions.wm.flatten(1)[:, chosen], fractions.isotropic.flatten(0, 3)[chosen]
     if amounts is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from shd.errors import OutputError
 
-__all__ = ["check_absent", "plain", "whole_file", "write_json"]
+__all__ = ["check_absent", "check_writable", "plain", "put_json", "whole_file", "write_json"]
 
 
 def check_absent(paths: Iterable[str | Path], force: bool = False) -> None:
@@ -25,6 +25,24 @@ def check_absent(paths: Iterable[str | Path], force: bool = False) -> None:
         )
 
 
+def check_writable(paths: Iterable[str | Path], force: bool = False) -> None:
+    """Raise OutputError as `check_absent`, and where a folder cannot be written: before what takes long to compute."""
+    paths = list(paths)
+    check_absent(paths, force)
+    for path in paths:
+        _begun(Path(path)).unlink()
+
+
+def _begun(path: Path) -> Path:
+    """Return an empty file beside `path`, of a name that ends alike."""
+    partial = path.with_name(f".partial-{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        partial.touch(exist_ok=False)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot write in {path.parent} ({error.strerror}); choose another folder") from error
+    return partial
+
+
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Give a name beside `path` to write to; the file takes its real name when the block ends without an error.
@@ -33,11 +51,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     which choose a format by the ending choose the right one. Raises `OutputError` where the folder cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f".partial-{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        partial.touch(exist_ok=False)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot write in {path.parent} ({error.strerror}); choose another folder") from error
+    partial = _begun(path)
     try:
         yield partial
         partial.replace(path)
@@ -50,7 +64,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole; NumPy numbers and arrays, and paths, become numbers, lists and strings."""
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=plain) + "\n", encoding="utf-8")
+        put_json(partial, content)
+
+
+def put_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write what `write_json` does into a file that is not whole yet."""
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, default=plain) + "\n", encoding="utf-8")
 
 
 def plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor
 from shd._version import __version__
 from shd.errors import CheckpointError
 from shd.io.atomic import whole_file
-from shd.io.model_files import model_file
+from shd.io.model_files import PACKAGED, model_file
 from shd.models.config import ModelConfig
 from shd.models.deconvolver import Deconvolver
 from shd.scans.trained_range import TrainedRange
@@ -24,6 +24,12 @@ from shd.signal.response import Response
 __all__ = [
     "StoredModel", "read_model", "read_state", "read_tensors", "write_model", "write_state", "write_tensors",
 ]  # fmt: skip
+
+_WANTED = {
+    "model": f"{', '.join(PACKAGED)}, or the model.safetensors of shd fit or shd train",
+    "segmentation network": "the model.safetensors of shd segment train",
+    "training state": "the checkpoint.safetensors of an interrupted training",
+}
 
 
 class StoredModel(NamedTuple):
@@ -108,8 +114,10 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[s
             text = (file.metadata() or {}).get("shd", "{}")
             tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); give a file that shd wrote") from error
+        reason = "it is a folder" if Path(path).is_dir() else error
+        raise CheckpointError(f"{path}: cannot be read ({reason}); give {_WANTED[kind]}") from error
     description = json.loads(text)
     if description.get("kind") != kind:
-        raise CheckpointError(f"{path}: holds {description.get('kind', 'no data of shd')}, not a {kind}")
+        held = description.get("kind", "no data of shd")
+        raise CheckpointError(f"{path}: holds {held}, not a {kind}; give {_WANTED[kind]}")
     return tensors, description

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from shd.errors import ScanError
+from shd.errors import ScanError, number_of
 from shd.fodf.field import FodField
 from shd.io.fodf import read_fod
 from shd.io.grids import check_same_grid
@@ -43,8 +43,8 @@ def read_fit_folder(path: str | Path) -> StoredFit:
     if path.is_dir() and not (path / _FOD).is_file():
         held = sorted(entry.name for entry in path.iterdir())
         raise ScanError(
-            f"{path}: holds {len(held)} files but no {_FOD}; give the folder that shd fit or shd infer wrote, or an "
-            "fODF image"
+            f"{path}: holds {number_of(len(held), 'file')} but no {_FOD}; give the folder that shd fit or shd infer "
+            "wrote, or an fODF image"
         )
     image = path / _FOD if path.is_dir() else path
     wm, affine, sidecar = read_fod(image)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from shd.errors import SimulationError
+from shd.errors import SimulationError, number_of
 from shd.simulation.geometry import Bundle, Geometry, Region
 from shd.simulation.tissues import WHITE_MATTER, Fibre
 
@@ -125,7 +125,7 @@ def _bundle(name: str, table: Mapping[str, Any]) -> Bundle:
     where = f"bundle {name}"
     points = _numbers(table, "control_points", where, None)
     if points.size % 3 or not points.size:
-        raise SimulationError(f"{where}: {points.size} numbers in control_points; points have 3 each")
+        raise SimulationError(f"{where}: {number_of(points.size, 'number')} in control_points; points have 3 each")
     points = points.reshape(-1, 3)
     if ("radius" in table) == ("radii" in table):
         raise SimulationError(f"{where}: give either radius, one number, or radii, one for each control point")
@@ -163,7 +163,7 @@ def _region(name: str, table: Mapping[str, Any]) -> Region:
         raise SimulationError(f"{where}: over_bundles {over!r}; give true or false")
     waves = _numbers(table, "waves", where, None) if "waves" in table else np.zeros(0)
     if waves.size % 4:
-        raise SimulationError(f"{where}: {waves.size} numbers in waves; each has 4 (k_x, k_y, k_z, phase)")
+        raise SimulationError(f"{where}: {number_of(waves.size, 'number')} in waves; each has 4 (k_x, k_y, k_z, phase)")
     return Region(
         name,
         _numbers(table, "center", where, 3),
@@ -218,5 +218,7 @@ def _numbers(table: Mapping[str, Any], key: str, where: str, count: int | None) 
     except (TypeError, ValueError):
         raise SimulationError(f"{where}: {key} {str(table[key])[:60]}; give a list of numbers") from None
     if values.ndim == 0 or (count is not None and values.size != count):
-        raise SimulationError(f"{where}: {values.size} numbers in {key}, which has {count or 'a list of them'}")
+        raise SimulationError(
+            f"{where}: {number_of(values.size, 'number')} in {key}, which has {count or 'a list of them'}"
+        )
     return values.ravel()

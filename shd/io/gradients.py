@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from shd.errors import GradientError
+from shd.errors import GradientError, number_of
 from shd.io.atomic import whole_file
 from shd.scans.scan import grid_rotation
 
@@ -68,7 +68,7 @@ def read_mrtrix(path: str | Path) -> Table:
     table = _numbers(Path(path))
     if table.shape[1] != 4:
         raise GradientError(
-            f"{path}: {table.shape[1]} numbers a row but 4 (x y z b) make an MRtrix table; "
+            f"{path}: {number_of(table.shape[1], 'number')} a row but 4 (x y z b) make an MRtrix table; "
             "give FSL files as bval and bvec"
         )
     return table[:, 3], table[:, :3]
@@ -107,7 +107,7 @@ def _fsl_pair(bval: Path, bvec: Path) -> Table:
             f"{vectors.shape[1]}; bval and bvec seem exchanged: give the b-values first"
         )
     if 1 not in values.shape:
-        raise GradientError(f"{bval}: {values.shape[0]} rows of {values.shape[1]} b-values; FSL has 1 row")
+        raise GradientError(f"{bval}: {values.shape[0]} rows of {number_of(values.shape[1], 'b-value')}; FSL has 1 row")
     if vectors.shape[0] == 3:
         vectors = vectors.T
     if vectors.shape[1] != 3:
@@ -116,7 +116,8 @@ def _fsl_pair(bval: Path, bvec: Path) -> Table:
         )
     if values.size != len(vectors):
         raise GradientError(
-            f"{values.size} b-values ({bval.name}) but {len(vectors)} directions ({bvec.name}); is the b0 in both?"
+            f"{number_of(values.size, 'b-value')} ({bval.name}) but {number_of(len(vectors), 'direction')} "
+            f"({bvec.name}); is the b0 in both?"
         )
     return values.ravel(), vectors
 

@@ -14,11 +14,11 @@ from jaxtyping import Float, Float32, Real
 
 from shd._version import __version__
 from shd.errors import OutputError, ScanError
-from shd.io.atomic import whole_file, write_json
+from shd.io.atomic import put_json, whole_file
 from shd.io.mif import is_mif, read_mif, read_mif_header, write_mif
 from shd.io.nifti import affine_of, open_image, read_image
 
-__all__ = ["image_stem", "read_grid", "read_with_sidecar", "sidecar_path", "write_image"]
+__all__ = ["image_files", "image_stem", "read_grid", "read_with_sidecar", "sidecar_path", "write_image"]
 
 NIFTI1_LONGEST = 32767  # voxels along an axis: NIfTI-1 stores them in 16 bits
 GZIP_LEVEL = 1  # float noise hardly packs: level 6 saves 1 % of the file for 20 % more time
@@ -36,6 +36,12 @@ def sidecar_path(path: str | Path) -> Path:
         if path.name.endswith(ending):
             return path.with_name(path.name.removesuffix(ending) + ".json")
     raise OutputError(f"{path.name}: images are written as .nii, .nii.gz, .mif or .mif.gz; change the ending")
+
+
+def image_files(path: str | Path) -> list[Path]:
+    """Return the names that `write_image` writes; raises `OutputError` for an ending that is no image's."""
+    path = Path(path)
+    return [path] if is_mif(path) else [path, sidecar_path(path)]
 
 
 def write_image(
@@ -65,7 +71,7 @@ def write_image(
     with ExitStack() as files:
         partial = files.enter_context(whole_file(path))
         if sidecar is not None:
-            write_json(files.enter_context(whole_file(json_path)), sidecar)
+            put_json(files.enter_context(whole_file(json_path)), sidecar)
         with partial.open("wb") as raw:
             if partial.suffix == ".gz":  # no time or name inside: the same image is the same file
                 with gzip.GzipFile("", "wb", GZIP_LEVEL, raw, mtime=0) as packed:

@@ -13,6 +13,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from shd.errors import ScanError, ShdWarning
 from shd.io.grids import allowed_offset, greatest_offset
+from shd.io.unpacked import plain_numbers, unpacked
 from shd.scans.scan import check_affine
 
 __all__ = ["affine_of", "open_image", "read_image"]
@@ -25,6 +26,8 @@ def open_image(path: Path) -> nib.Nifti1Image:
 
     Raises `ScanError` for a file that is missing, of another kind, or whose header is damaged.
     """
+    if path.is_dir():
+        raise ScanError(f"{path}: is a folder; give an image")
     if not path.is_file():
         raise ScanError(f"{path}: no such file; check the path")
     try:
@@ -39,8 +42,9 @@ def open_image(path: Path) -> nib.Nifti1Image:
 def read_image(path: Path) -> tuple[nib.Nifti1Image, Shaped[np.ndarray, "*grid"]]:
     """Return a NIfTI-1 or -2 image and its intensities, in this machine's byte order.
 
-    Unscaled integers and floats keep their type; uncompressed files of native byte order are memory-mapped, read
-    only. Scaled values become float32. Raises `ScanError` for a file that is missing, damaged or of another kind.
+    Unscaled integers and floats keep their type; scaled values become float32. Files that hold this as it is are
+    memory-mapped, read only, and so is a temporary file of what others of a gigabyte and more unpack to (`unpacked`).
+    Raises `ScanError` for a file that is missing, damaged or of another kind.
     """
     image = open_image(path)
     dtype = image.get_data_dtype()
@@ -49,18 +53,14 @@ def read_image(path: Path) -> tuple[nib.Nifti1Image, Shaped[np.ndarray, "*grid"]
     proxy = image.dataobj
     assert isinstance(proxy, ArrayProxy)
     try:
-        data = np.asanyarray(proxy.get_unscaled())
+        mapped = unpacked(path, proxy)
+        return image, plain_numbers(np.asanyarray(proxy.get_unscaled()), proxy) if mapped is None else mapped
     except _DAMAGE:
         expected = int(np.prod(image.shape)) * dtype.itemsize
         raise ScanError(
             f"{path.name}: damaged or cut short: {_readable_bytes(path, proxy.offset):,} of {expected:,} bytes of "
             "image can be read; copy or download it again"
         ) from None
-    if (proxy.slope, proxy.inter) != (1.0, 0.0):
-        data = data.astype(np.float32)
-        data *= np.float32(proxy.slope)
-        data += np.float32(proxy.inter)
-    return image, data if data.dtype.isnative else data.astype(data.dtype.newbyteorder("="))
 
 
 def affine_of(image: nib.Nifti1Image, name: str) -> Float[np.ndarray, "4 4"]:

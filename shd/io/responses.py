@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from shd.errors import ResponseError, ShdWarning
+from shd.errors import ResponseError, ShdWarning, number_of
 from shd.io.atomic import whole_file
 from shd.scans.scan import Scan
 from shd.signal.gradients import Gradients
@@ -73,7 +73,8 @@ def read_stored_response(path: str | Path, tissue: str | None = None) -> Respons
     bvalues, rows = _read_rows(file)
     if bvalues is None:
         raise ResponseError(
-            f"{file}: {len(rows)} rows, for shells it does not name; name all {len(rows)} by a line '# Shells: 0,…'"
+            f"{file}: {number_of(len(rows), 'row')}, for shells it does not name; name all {len(rows)} by a line '# "
+            "Shells: 0,…'"
         )
     if tissue is None:
         tissue = _tissue_by_name(file, directed=bool(rows[:, 1:].any()))
@@ -122,7 +123,8 @@ def _read_rows(file: Path) -> tuple[Float[np.ndarray, " shell"] | None, Float[np
     rows = np.array(numbers)
     if bvalues is not None and len(bvalues) != len(rows):
         raise ResponseError(
-            f"{file}: {len(bvalues)} b-values ({_listed(bvalues)}) in the comment but {len(rows)} rows; correct either"
+            f"{file}: {number_of(len(bvalues), 'b-value')} ({_listed(bvalues)}) in the comment but "
+            f"{number_of(len(rows), 'row')}; correct either"
         )
     return bvalues, rows
 
@@ -147,8 +149,8 @@ def _bvalues_by_count(file: Path, rows: int, scan: Float[np.ndarray, " shell"]) 
     if rows == 1 and len(scan) == 2:
         return scan[1:]
     raise ResponseError(
-        f"{file}: {rows} rows, for shells it does not name, but the scan has {len(scan)}: b = {_listed(scan)}; "
-        "give a response for these shells, or name the file's by a line '# Shells: 0,…'"
+        f"{file}: {number_of(rows, 'row')}, for shells it does not name, but the scan has {len(scan)}: b = "
+        f"{_listed(scan)}; give a response for these shells, or name the file's by a line '# Shells: 0,…'"
     )
 
 
@@ -190,7 +192,8 @@ def read_given_responses(paths: Mapping[str, Path | None], scan: Scan) -> tuple[
         return None
     if "wm" not in given:
         raise ResponseError(
-            f"{len(given)} responses given ({', '.join(given)}) but none of white matter; add --wm, or give none"
+            f"{number_of(len(given), 'response')} given ({', '.join(given)}) but none of white matter; add --wm, or "
+            "give none"
         )
     signal = scan.data[scan.mask].astype(np.float32)
     responses = tuple(read_response(path, tissue, scan.gradients, signal) for tissue, path in given.items())

@@ -7,8 +7,9 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from shd.errors import GradientError, ScanError, ShdWarning
-from shd.io.gradients import qsiprep_evidence, read_fsl, read_mrtrix, read_qsiprep
+from shd.errors import ScanError, ShdWarning, number_of
+from shd.io.gradient_source import HEADER, MRTRIX, QSIPREP, GradientSource, gradient_source
+from shd.io.gradients import read_fsl, read_mrtrix, read_qsiprep
 from shd.io.images import image_stem
 from shd.io.masks import read_mask
 from shd.io.mif import is_mif, read_mif
@@ -54,10 +55,8 @@ def read_scan(
             f"{path.name}: {data.ndim}-D image of {' × '.join(map(str, data.shape))}, but a scan has 4 dimensions and "
             "at least 2 volumes; give the whole series, not one volume"
         )
-    if scheme is not None and bval is None and bvec is None and grad is None:
-        gradients = _matching(path, data.shape[3], path.name, scheme[:, 3], scheme[:, :3])
-    else:
-        gradients = _read_gradients(path, affine, bval, bvec, grad, data.shape[3])
+    source = gradient_source(path, *(Path(file) if file is not None else None for file in (bval, bvec, grad)))
+    gradients = _read_gradients(path, affine, source, scheme, data.shape[3])
     inside = _mask_for(path, data, affine, gradients, mask)
     if ignore_bad_voxels:
         inside = _without_bad(path.name, data, inside)
@@ -88,30 +87,21 @@ def _series(
 def _read_gradients(
     image: Path,
     affine: Affine,
-    bval: PathLike | None,
-    bvec: PathLike | None,
-    grad: PathLike | None,
+    source: GradientSource,
+    scheme: Float[np.ndarray, "volume 4"] | None,
     volumes: int,
 ) -> Gradients:
-    """Return the scan's gradient table from the files given or found."""
-    if grad is not None and (bval is not None or bvec is not None):
-        raise GradientError("2 gradient tables given: an MRtrix table and FSL files; give one of them")
-    if grad is None and (bval is None) != (bvec is None):
-        raise GradientError("1 of 2 FSL files given; give both bval and bvec")
-    if bvec is not None and is_mif(image):
-        raise GradientError(
-            f"{image.name} with {Path(bvec).name}: FSL's directions go along the axes of a NIfTI file, which need not "
-            f"be those of a .mif; give an MRtrix table, or the header one: mrconvert {image.name} -fslgrad "
-            f"{Path(bvec).name} {Path(bval or '').name} with_gradients.mif"
-        )
-    if grad is None and (bval is None or bvec is None):
-        bval, bvec, grad = _tables_beside(image)
-    if grad is not None:
-        source, (values, vectors) = Path(grad), read_mrtrix(grad)
-    else:
-        assert bval is not None and bvec is not None
-        source, (values, vectors) = Path(bval), _read_pair(image, affine, Path(bval), Path(bvec))
-    return _matching(image, volumes, source.name, values, vectors)
+    """Return the scan's gradient table, with a warning where it is not read as the name of its file says."""
+    files = source.files
+    if source.doubted is not None:
+        _warn_of_qsiprep(affine, source, *source.doubted)
+    if source.convention == HEADER:
+        assert scheme is not None
+        return _matching(image, volumes, image.name, scheme[:, 3], scheme[:, :3])
+    if source.convention == MRTRIX:
+        return _matching(image, volumes, files["grad"].name, *read_mrtrix(files["grad"]))
+    read = read_qsiprep if source.convention == QSIPREP else read_fsl
+    return _matching(image, volumes, files["bval"].name, *read(files["bval"], files["bvec"], affine))
 
 
 def _matching(
@@ -124,42 +114,17 @@ def _matching(
     """Return the table, whose rows are checked to be as many as volumes; `source` is where it was read."""
     if len(values) != volumes:
         raise ScanError(
-            f"{volumes} volumes ({image.name}) but {len(values)} b-values ({source}); is the b0 listed in both?"
+            f"{number_of(volumes, 'volume')} ({image.name}) but {number_of(len(values), 'b-value')} ({source}); is "
+            "the b0 listed in both?"
         )
     return gradient_table(values, vectors)
 
 
-def _tables_beside(image: Path) -> tuple[Path | None, Path | None, Path | None]:
-    """Return the FSL pair, or else the MRtrix table, named as the image."""
-    bval, bvec, grad = (image.with_name(image_stem(image) + suffix) for suffix in (".bval", ".bvec", ".b"))
-    if bval.is_file() and bvec.is_file() and not is_mif(image):
-        return bval, bvec, None
-    if grad.is_file():
-        return None, None, grad
-    if is_mif(image):
-        raise GradientError(
-            f"no gradient table given, {image.name} has no dw_scheme, and {grad.name} is not in {image.parent}; give "
-            "an MRtrix table"
-        )
-    raise GradientError(
-        f"no gradient table given, and neither {bval.name} with {bvec.name} nor {grad.name} is in {image.parent}; "
-        "give bval and bvec, or an MRtrix table"
-    )
-
-
-def _read_pair(
-    image: Path, affine: Affine, bval: Path, bvec: Path
-) -> tuple[Float[np.ndarray, " volume"], Float[np.ndarray, "volume 3"]]:
-    """Return the FSL pair's table, unless QSIPrep wrote it: then as QSIPrep means it, saying so."""
-    evidence = qsiprep_evidence(bvec) or qsiprep_evidence(image)
-    if evidence is None:
-        return read_fsl(bval, bvec, affine)
-    candidates = (bvec.with_suffix(".b"), image.with_name(image_stem(image) + ".b"))
-    table = next((file for file in candidates if file.is_file()), None)
+def _warn_of_qsiprep(affine: Affine, source: GradientSource, bvec: Path, evidence: Path) -> None:
     orientation = "".join(nib.aff2axcodes(affine))
     reading = (
-        f"the MRtrix table {table.name} beside it is used instead"
-        if table is not None
+        f"the MRtrix table {source.files['grad'].name} beside it is used instead"
+        if source.convention == MRTRIX
         else f"the vectors are read along the image's axes ({orientation}) with no flip of x, unlike FSL's"
     )
     doubt = "" if orientation == "LPS" else f" QSIPrep's images are LPS but this one is {orientation}: was it changed?"
@@ -169,7 +134,6 @@ def _read_pair(
         ShdWarning,
         stacklevel=4,
     )
-    return read_mrtrix(table) if table is not None else read_qsiprep(bval, bvec, affine)
 
 
 def _mask_for(

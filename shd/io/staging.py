@@ -34,6 +34,8 @@ def staged_files(dest: str | Path, name: str | None = None, whole_folders: Colle
         yield stage
         published = True
         _move(stage, dest, whole_folders)
+    except OutputError as error:
+        raise OutputError(str(error).replace(str(stage), str(dest))) from error
     except OSError as error:
         raise OutputError(f"{dest}: cannot be written ({error.strerror}); is the disk full?") from error
     finally:

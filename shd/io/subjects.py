@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shd.errors import ScanError
+from shd.errors import ScanError, number_of
 from shd.io.images import image_stem
 from shd.io.responses import read_given_responses
 from shd.io.scans import read_scan
@@ -116,7 +116,10 @@ def _of_table(source: Path, lines: Iterable[str], separator: str) -> Iterable[tu
             continue
         place = f"line {rows.line_num}"
         if len(cells) != len(header):
-            raise ScanError(f"{source}, {place}: {len(cells)} cells but {len(header)} columns; write n/a in empty ones")
+            raise ScanError(
+                f"{source}, {place}: {number_of(len(cells), 'cell')} but {number_of(len(header), 'column')}; write "
+                "n/a in empty ones"
+            )
         given = {name: cell for name, cell in zip(header, cells, strict=True) if cell not in _ABSENT}
         if "dwi" not in given:
             raise ScanError(f"{source}, {place}: no dwi; give the path of the scan")

@@ -1,8 +1,10 @@
 """Tractograms as polylines in scanner millimetres: TRX, MRtrix3's .tck and TrackVis' .trk."""
 
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -28,6 +30,8 @@ def read_streamlines(path: str | Path) -> Streamlines:
     Raises ScanError for a file that is missing, damaged, of another kind or without streamlines.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ScanError(f"{path}: is a folder; give a .trx, .tck or .trk file")
     if not path.is_file():
         raise ScanError(f"{path}: no such file; check the path")
     try:
@@ -76,10 +80,31 @@ def write_streamlines(
 
 
 def _read_nibabel(path: Path) -> Streamlines:
-    lines = nib.streamlines.load(path).streamlines
-    lengths = np.array([len(line) for line in lines], dtype=np.int64)
-    parts = [np.asarray(line, dtype=np.float32).reshape(-1, 3) for line in lines]
+    kind = nib.streamlines.detect_format(path)
+    if kind is None:
+        raise ValueError("neither .tck nor .trk")
+    header = kind._read_header(path)
+    told = int(header.get("count") or header[Field.NB_STREAMLINES])
+    parts: list[np.ndarray] = []
+    try:
+        for line in kind.load(path, lazy_load=True).streamlines:
+            parts.append(np.asarray(line, dtype=np.float32).reshape(-1, 3))
+        if len(parts) < told:
+            raise DataError("the end of the file is missing")
+    except (DataError, ValueError, TypeError, struct.error) as error:
+        whole = _ends(path, header) if kind is TckFile else len(parts)
+        raise ScanError(
+            f"{path.name}: cut short or damaged: its {path.stat().st_size:,} bytes hold {whole} of "
+            f"{told or 'an unknown number of'} streamlines ({error}); copy it again, or track again"
+        ) from None
+    lengths = np.array([len(line) for line in parts], dtype=np.int64)
     return Streamlines(np.concatenate([np.zeros((0, 3), dtype=np.float32), *parts]), lengths)
+
+
+def _ends(path: Path, header: Mapping[str, Any]) -> int:
+    """Return how many streamlines of a .tck end: each by a point of NaN."""
+    values = np.fromfile(path, header["_dtype"], offset=header["_offset_data"])
+    return int(np.isnan(values[: len(values) // 3 * 3].reshape(-1, 3)).all(axis=1).sum())
 
 
 def _tractogram(streamlines: Streamlines) -> Tractogram:

@@ -7,16 +7,19 @@ give equal bytes.
 
 import json
 import re
+import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from shd.errors import ScanError
 from shd.evaluation.tractogram_scores import Streamlines
 
 __all__ = ["read_trx", "write_trx"]
 
+_IN_EXTRA = 0xFFFFFFFF  # a size that does not fit
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can state
 _POSITIONS = re.compile(r"positions\.3\.(float16|float32|float64)")
 _OFFSETS = re.compile(r"offsets\.(uint32|uint64|int32|int64)")
@@ -45,8 +48,14 @@ def write_trx(
 def read_trx(path: Path) -> Streamlines:
     """Return the streamlines of a TRX file, in scanner RAS mm; what else it holds is left.
 
-    Raises ValueError or OSError (zipfile's among them) for what is not one.
+    Raises ScanError for a file that is cut short, ValueError or OSError (zipfile's among them) for what is not one.
     """
+    announced, there = _announced(path), path.stat().st_size
+    if announced and not zipfile.is_zipfile(path):  # whose end lists what is in it
+        raise ScanError(
+            f"{path.name}: cut short: {there:,} bytes there, more than {max(announced, there):,} expected; copy it "
+            "again, or track again"
+        )
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         if "header.json" not in names:
@@ -63,6 +72,22 @@ def read_trx(path: Path) -> Streamlines:
     if len(points) != vertices or len(lengths) != count or offsets[-1] != vertices or (lengths < 0).any():
         raise ValueError(f"{len(points)} points in {len(lengths)} lines, but its header says {vertices} in {count}")
     return Streamlines(points, lengths)
+
+
+def _announced(path: Path) -> int:
+    """Return the bytes that the members of a zip archive take together, as far as those that are there tell."""
+    place = 0
+    with path.open("rb") as file:
+        while len(head := file.read(30)) == 30 and head.startswith(b"PK\x03\x04"):
+            packed, _, name, extra = struct.unpack("<IIHH", head[18:])
+            more = file.read(name + extra)[name:]
+            if len(more) < extra:
+                break
+            if packed == _IN_EXTRA and extra >= 20:  # ZIP64: the sizes, of 8 bytes, are in the extra field
+                packed = int.from_bytes(more[12:20], "little")
+            place += 30 + name + extra + packed
+            file.seek(place)
+    return place
 
 
 def _array(archive: zipfile.ZipFile, pattern: re.Pattern[str]) -> Shaped[np.ndarray, " value"] | Int[np.ndarray, " n"]:

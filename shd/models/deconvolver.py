@@ -58,14 +58,31 @@ class Deconvolver(nn.Module):
         features: as `shd.scans.features` and `shd.scans.fibre_features` order them: the estimates of the voxel alone
         first, then the coherent ones, which are corrected.
         """
-        tissues = len(self.config.tissues)
+        return self.consume([features], mask, window)
+
+    def consume(
+        self, given: list[Tensor], mask: Float[Tensor, "batch x y z 1"], window: Window | None = None
+    ) -> TissueFractions:
+        """Return what `forward` does of the features that `given` holds; empties it.
+
+        So whoever holds the features nowhere else gives their memory to what follows.
+        """
+        features, tissues = given.pop(), len(self.config.tissues)
         wanted = features if window is None else cut(features, window)
-        estimate, given = wanted[..., tissues].contiguous(), wanted[..., tissues + 1 : 2 * tissues].mean(0)
+        estimate, amounts = wanted[..., tissues].contiguous(), wanted[..., tissues + 1 : 2 * tissues].mean(0)
         inside = mask if window is None else cut(mask, window)
         x = torch.log1p(features)  # of all channels: of a part, which lies scattered, it takes three times as long
         x[..., 2 * tissues :] = features[..., 2 * tissues :]
-        del features, wanted  # what is needed of them is kept; the rest gives room
-        x = self.unet(x, mask, window)
+        del features, wanted
+        masked = [x.mul_(mask.to(x.dtype))]
+        del x
+        x = self.trunk(masked, mask, window)
         wm = self.wm(x, estimate) * inside.squeeze(-1)
-        isotropic = given if self.isotropic is None else self.isotropic(x, given)
+        isotropic = amounts if self.isotropic is None else self.isotropic(x, amounts)
         return TissueFractions(wm, isotropic * inside)
+
+    def trunk(
+        self, given: list[Tensor], mask: Float[Tensor, "batch x y z 1"], window: Window | None
+    ) -> Float[Tensor, "vertex batch x2 y2 z2 channel_out"]:
+        """Return what the heads see of the field that `given` holds, which is zero outside the mask; empties it."""
+        return self.unet.consume(given, mask, window)

@@ -58,39 +58,56 @@ class UNet(nn.Module):
         alone, what lies outside counting as zero to it. Finite input outside the mask has no influence. Raises
         ValueError where the sides of the voxel grid or of the window are no multiples of `config.spatial_factor`.
         """
+        return self.consume([x * mask.to(x.dtype)], mask, window)
+
+    def consume(
+        self, given: list[Tensor], mask: Float[Tensor, "batch x y z 1"], window: Window | None = None
+    ) -> Float[Tensor, "vertex batch x2 y2 z2 channel_out"]:
+        """Return what `forward` does of the field that `given` holds, zero outside the mask; empties it.
+
+        Without gradients at most two fields of the finest level are held at a time, beside the skip of the window.
+        """
         if any(side % self.config.spatial_factor for side in mask.shape[1:4]):
             grid, factor = "×".join(map(str, mask.shape[1:4])), self.config.spatial_factor
             raise ValueError(f"a grid of {grid} voxels, but pooling needs multiples of {factor}; pad it with zeros")
-        engine = choose_engine(self.engine, x, len(distance_classes(self.config.kernel)))
-        if len(self.levels) == 1 and window is not None:  # the only stage is the last
-            x, mask = cut(x, window), cut(mask, window)
-        z = engine.enter(x * mask.to(x.dtype), self.levels[0])
-        skips, masks = [], [mask]
+        self._check(window)
+        engine = choose_engine(self.engine, given[0], len(distance_classes(self.config.kernel)))
         last = len(self.down) - 1
+        if last == 0 and window is not None:  # the only stage is the last
+            given, mask = [cut(given.pop(), window)], cut(mask, window)
+        sources = [engine.enter(given.pop(), self.levels[0])]
+        skips, masks = [], [mask]
         for depth, stage in enumerate(self.down):
-            z = _run(stage, [z], masks[-1], engine, last == 0, self.recompute)
-            if depth < last:
-                skips.append(z)
-                spatial = depth < self.config.spatial_poolings
-                weight = pooling_weight(masks[-1], spatial)
-                z = engine.pool(z, weight, self.levels[depth], self.levels[depth + 1])
-                masks.append(pool_mask(masks[-1]) if spatial else masks[-1])
+            z = _run(stage, sources, masks[-1], engine, last == 0, self.recompute)
+            if depth == last:
+                break
+            spatial = depth < self.config.spatial_poolings
+            weight = pooling_weight(masks[-1], spatial)
+            sources = [engine.pool(z, weight, self.levels[depth], self.levels[depth + 1])]
+            skips.append(z if depth or window is None else cut(z, window).contiguous())
+            masks.append(pool_mask(masks[-1]) if spatial else masks[-1])
+            del z
         for depth, stage in zip(range(last - 1, -1, -1), self.up, strict=True):
-            sources, mask = [z, skips.pop()], masks[depth]
+            mask = masks[depth]
             if depth == 0 and window is not None:
-                sources, mask = self._within(window, sources, mask)
-            sources[0] = engine.lift(sources[0], self.levels[depth + 1], self.levels[depth])
+                z, mask = cut(z, self._below(window)), cut(mask, window)
+            z = engine.lift(z, self.levels[depth + 1], self.levels[depth])
+            sources = [z, skips.pop()]
+            del z
             z = _run(stage, sources, mask, engine, depth == 0, self.recompute)
         return z
 
-    def _within(self, window: Window, sources: list[Tensor], mask: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return what enters the last stage, cut to the window; the first source may have half the grid."""
+    def _check(self, window: Window | None) -> None:
+        """Raise ValueError for a window that divides what is pooled together."""
         step = 2 if self.config.spatial_poolings else 1
-        if any(part.start % step or part.stop % step for part in window):
+        if window is not None and any(part.start % step or part.stop % step for part in window):
             raise ValueError(f"window {window}: its borders must be multiples of {step}")
+
+    def _below(self, window: Window) -> Window:
+        """Return the window on the grid of the second level."""
+        step = 2 if self.config.spatial_poolings else 1
         along_x, along_y, along_z = (slice(part.start // step, part.stop // step) for part in window)
-        below, skip = sources
-        return [cut(below, (along_x, along_y, along_z)), cut(skip, window)], cut(mask, window)
+        return along_x, along_y, along_z
 
 
 def cut(x: Float[Tensor, "*rows x y z channel"], window: Window) -> Float[Tensor, "*rows x2 y2 z2 channel"]:

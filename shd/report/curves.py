@@ -14,18 +14,27 @@ __all__ = ["HistoryRow", "draw_curves", "loss_figure"]
 
 HistoryRow = Mapping[str, float | int | None]
 
-_WHOLE = {"loss": "black", "held_out": "tab:red"}
+_WHOLE = {"loss": "black", "held_out": "tab:red", "on_learned": "tab:red"}
 _TERMS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:cyan")
 _ABSCISSAE = ("step", "seconds")
 
 
-def loss_figure(path: Path, history: Sequence[HistoryRow], title: str) -> None:
-    """Write the curves of `draw_curves` as PNG."""
-    figure = Figure(figsize=(9, 6), dpi=110, facecolor="white", layout="constrained")
+def loss_figure(path: Path, history: Sequence[HistoryRow], title: str, shares: Sequence[str] = ()) -> None:
+    """Write the curves of `draw_curves` as PNG.
+
+    shares: names of terms from 0 to 1, which stand in a panel of their own below.
+    """
+    figure = Figure(figsize=(9, 9 if shares else 6), dpi=110, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)  # no display, no global state
-    axes = figure.subplots()
-    draw_curves(axes, history)
-    axes.set_title(title)
+    upper, *lower = figure.subplots(1 + bool(shares), squeeze=False)[:, 0]
+    draw_curves(upper, [{name: row[name] for name in row if name not in shares} for row in history])
+    upper.set_title(title)
+    for axes in lower:
+        for name in shares:
+            step, value = np.array([(row["step"], row[name]) for row in history if name in row]).reshape(-1, 2).T
+            axes.plot(step, value, "o-", markersize=3.5, label=name.replace("_", " "))
+        axes.set(xlabel="step", ylim=(0, 1))
+        _finish(axes)
     figure.savefig(path, format="png")
 
 
@@ -42,7 +51,7 @@ def draw_curves(axes: Axes, history: Sequence[HistoryRow]) -> None:
         step, value = _series(history, name)
         if len(value) == 0:
             continue
-        few = name == "held_out" and len(value) <= 60
+        few = name in ("held_out", "on_learned") and len(value) <= 60
         axes.plot(
             step,
             value,
@@ -60,6 +69,10 @@ def draw_curves(axes: Axes, history: Sequence[HistoryRow]) -> None:
     axes.set_xlabel("step" + _duration(history))
     axes.set_ylabel("loss")
     axes.set_yscale("log")
+    _finish(axes)
+
+
+def _finish(axes: Axes) -> None:
     axes.legend(frameon=False, fontsize=9, ncols=2)
     axes.grid(True, color="0.9", linewidth=0.8)
     axes.set_axisbelow(True)

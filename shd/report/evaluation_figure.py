@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from shd.errors import number_of
 from shd.evaluation.assessment import ALL, CEILING, Assessment
 from shd.evaluation.truth import Truth
 from shd.report.plane_drawing import write_letters
@@ -35,7 +36,7 @@ def evaluation_figure(path: Path, assessments: Sequence[Assessment], truth: Trut
     angular error on the slice with most crossing fibres, a white dot where the number of peaks is wrong.
     """
     rows = -(-len(assessments) // _MAPS_A_ROW)
-    height = 8.4 + 3.6 * rows
+    height = 8.7 + 3.6 * rows
     figure = Figure(figsize=(14.0, height), dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     figure.text(0.05, 1 - 0.3 / height, title, fontsize=15, fontweight="bold", va="center")
@@ -49,7 +50,7 @@ def evaluation_figure(path: Path, assessments: Sequence[Assessment], truth: Trut
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.872, 1 - 1.0 / height), frameon=False)
     maps = figure.add_gridspec(
-        rows, _MAPS_A_ROW, left=0.055, right=0.86, top=(height - 8.75) / height, bottom=0.25 / height, wspace=0.08
+        rows, _MAPS_A_ROW, left=0.055, right=0.86, top=(height - 9.05) / height, bottom=0.25 / height, wspace=0.08
     )
     plane = _crossing_plane(truth)
     drawn = None
@@ -64,8 +65,8 @@ def evaluation_figure(path: Path, assessments: Sequence[Assessment], truth: Trut
 
 def _subtitle(assessments: Sequence[Assessment], truth: Truth) -> str:
     return (
-        f"{int(truth.scored.sum())} voxels more than half white matter · crossing angles and maps: peaks from "
-        f"{assessments[0].threshold:g} of the voxel's highest · white dot: more or fewer peaks than fibres"
+        f"{number_of(int(truth.scored.sum()), 'voxel')} more than half white matter · crossing angles and maps: "
+        f"peaks from {assessments[0].threshold:g} of the voxel's highest · white dot: more or fewer peaks than fibres"
     )
 
 

@@ -1,4 +1,4 @@
-"""The picture of one fit: fODFs over three anatomical planes, and the curve of its training."""
+"""The picture of one fit: fODFs over three anatomical planes, and the curve of its training if it had one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +12,16 @@ from matplotlib.patches import Rectangle
 
 from shd.fodf.field import FodField
 from shd.report.curves import HistoryRow, draw_curves
-from shd.report.glyphs import glyph_layer
+from shd.report.fod_drawing import BACKGROUND_WHITE, draw_fods, fibre_content, grey_window
 from shd.report.plane_drawing import draw_anatomy, write_colour_key, write_letters_beside
 from shd.report.planes import Plane, anatomical_planes
 
 __all__ = ["fit_figure"]
 
-INCHES = 13.0
+_SQUARE, _ROW = (13.0, 12.5), (19.5, 7.6)  # inches: of the picture with a training's curve, and without
 DOTS_PER_INCH = 130
 PANEL_PIXELS = 780
-_MARGINS = {"left": 0.045, "right": 0.965, "bottom": 0.055, "top": 0.88, "wspace": 0.16, "hspace": 0.2}
-BACKGROUND_WHITE = 0.75  # the brightest grey of the anatomy, so that glyphs stand out
+_SIDE, _FOOT, _HEAD = 0.6, 0.7, 1.5  # inches
 
 
 def fit_figure(
@@ -37,45 +36,29 @@ def fit_figure(
 
     background: an anatomical volume on the grid of `fod` (the mean b=0 or diffusion-weighted signal), any units.
     fod: coefficients in scanner axes. history: one row per logged step with "step", "seconds" and loss terms, "loss"
-    and "held_out" among them. Radiological view; the slices and the window are those with the most white matter.
+    and "held_out" among them; without any the planes stand in a row. Radiological view; the slices and the window are
+    those with the most white matter.
     """
-    figure = Figure(figsize=(INCHES, INCHES * 0.96), dpi=DOTS_PER_INCH, facecolor="white")
+    rows, columns = (2, 2) if history else (1, 3)
+    width, height = _SQUARE if history else _ROW
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)  # no display, no global state
-    panels = figure.subplots(2, 2, gridspec_kw=_MARGINS).ravel()
-    window = _grey_window(background, fod)
-    for panel, plane in zip(panels, anatomical_planes(fod.affine, _fibre_content(fod)), strict=False):
+    margins = {"left": _SIDE / width, "right": 1 - _SIDE / width, "bottom": _FOOT / height, "top": 1 - _HEAD / height}
+    panels = figure.subplots(rows, columns, gridspec_kw={**margins, "wspace": 0.16, "hspace": 0.2}).ravel()
+    window = grey_window(background, fod)
+    for panel, plane in zip(panels, anatomical_planes(fod.affine, fibre_content(fod)), strict=False):
         _draw_plane(panel, plane, background, window, fod)
-    draw_curves(panels[3], history)
+    if history:
+        draw_curves(panels[3], history)
     _write_heading(figure, title, fod)
     figure.savefig(path, format="png")
-
-
-def _fibre_content(fod: FodField) -> Float[np.ndarray, "x y z"]:
-    """Return the norm of the directional coefficients: what white matter has and a sphere has not."""
-    content = np.zeros(fod.mask.shape)
-    content[fod.mask] = np.linalg.norm(np.nan_to_num(fod.wm[fod.mask, 1:]), axis=-1)
-    return content if content.any() else fod.mask.astype(np.float64)
-
-
-def _grey_window(background: Float[np.ndarray, "x y z"], fod: FodField) -> tuple[float, float]:
-    """Return the intensities drawn black and white."""
-    inside = background[fod.mask & np.isfinite(background)]
-    if inside.size == 0:
-        return 0.0, 1.0
-    low, high = np.percentile(inside, [1, 99])
-    return float(min(0.0, low)), float(high) if high > low else float(low) + 1.0
 
 
 def _draw_plane(
     axes: Axes, plane: Plane, background: Float[np.ndarray, "x y z"], window: tuple[float, float], fod: FodField
 ) -> None:
     """Draw anatomy, glyphs, edge letters and, where the window is not the whole slice, where it lies."""
-    left, right, bottom, top = extent = plane.extent()
-    axes.set_facecolor("black")
-    draw_anatomy(axes, plane, background, window, BACKGROUND_WHITE)
-    layer = glyph_layer(fod, plane, PANEL_PIXELS / max(right - left, top - bottom))
-    axes.imshow(np.clip(layer, 0.0, 1.0), extent=extent, origin="lower", interpolation="antialiased")
-    axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
+    draw_fods(axes, plane, background, window, fod, PANEL_PIXELS)
     axes.set_title(_describe(plane), fontsize=11, loc="left", pad=8)
     write_letters_beside(axes, plane)
     if plane.across != plane.whole.across or plane.along != plane.whole.along:
@@ -104,8 +87,11 @@ def _draw_locator(
 
 def _write_heading(figure: Figure, title: str, fod: FodField) -> None:
     """Write the title, the key of the colours and what is drawn."""
-    figure.text(0.035, 0.965, title, fontsize=15, fontweight="bold", va="center")
+    width, height = figure.get_size_inches()
+    left, first, second = 0.45 / width, 1 - 0.45 / height, 1 - 0.8 / height
+    figure.text(left, first, title, fontsize=15, fontweight="bold", va="center")
     sizes = " × ".join(f"{size:.3g}" for size in np.linalg.norm(fod.affine[:3, :3], axis=0))
     note = f"radiological view · {sizes} mm voxels · white-matter fODFs of degree {fod.degree}, one scale a plane"
-    figure.text(0.035, 0.938, note, fontsize=10, color="0.3", va="center")
-    write_colour_key(figure, (0.76, 0.83, 0.905), 0.965)
+    figure.text(left, second, note, fontsize=10, color="0.3", va="center")
+    key = (1 - 3.3 / width, 1 - 2.35 / width, 1 - 1.3 / width)
+    write_colour_key(figure, key, first)

@@ -1,6 +1,7 @@
 """The picture of scalar maps: each on the three anatomical planes with most white matter, in radiological view."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -22,25 +23,32 @@ _BLOCKS = 2  # maps side by side
 _BRIGHTEST = 99.0  # percentile of a map's values in the mask that is drawn white
 
 
-def map_figure(path: Path, maps: Mapping[str, Float[np.ndarray, "x y z *each"]], fod: FodField, *, title: str) -> None:
+def map_figure(
+    target: Path | BytesIO,
+    maps: Mapping[str, Float[np.ndarray, "x y z *each"]],
+    fod: FodField,
+    *,
+    title: str,
+    planes: Sequence[Plane] | None = None,
+) -> None:
     """Write the picture of maps as PNG.
 
     maps: title → values on the grid of `fod`; three volumes named DEC are drawn as colours, of others with four axes
-    the first volume, the largest peak's. Slices and window are those with most white matter.
+    the first volume, the largest peak's. planes: to be shown; by default those with most white matter.
     """
-    planes = anatomical_planes(fod.affine, _white_matter(fod), window=max(fod.mask.shape))
+    planes = planes or anatomical_planes(fod.affine, _white_matter(fod), window=max(fod.mask.shape))
     rows = -(-len(maps) // _BLOCKS)
     width, height = _BLOCKS * (3 * _SIDE + 0.75) + 0.3, rows * (_SIDE + 0.32) + 0.85
     figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     figure.text(0.3 / width, 1 - 0.27 / height, title, fontsize=14, fontweight="bold", va="center")
-    figure.text(0.3 / width, 1 - 0.54 / height, _note(planes, fod), fontsize=9, color="0.3", va="center")
+    figure.text(0.3 / width, 1 - 0.54 / height, _note(planes, fod, "DEC" in maps), fontsize=9, color="0.3", va="center")
     for number, (name, values) in enumerate(maps.items()):
         row, block = divmod(number, _BLOCKS)
         left = 0.3 + block * (3 * _SIDE + 0.75)
         bottom = height - 0.75 - (row + 1) * (_SIDE + 0.32)
         _draw_map(figure, (left / width, bottom / height, _SIDE / width, _SIDE / height), name, values, planes, fod)
-    figure.savefig(path, format="png")
+    figure.savefig(target, format="png")
 
 
 def _white_matter(fod: FodField) -> Float[np.ndarray, "x y z"]:
@@ -49,13 +57,11 @@ def _white_matter(fod: FodField) -> Float[np.ndarray, "x y z"]:
     return amount if amount.any() else fod.mask.astype(np.float32)
 
 
-def _note(planes: list[Plane], fod: FodField) -> str:
+def _note(planes: Sequence[Plane], fod: FodField, coloured: bool) -> str:
     slices = ", ".join(f"{plane.name} {plane.index}" for plane in planes)
     sizes = " × ".join(f"{size:.3g}" for size in np.linalg.norm(fod.affine[:3, :3], axis=0))
-    return (
-        f"radiological view · slices {slices} · {sizes} mm voxels · of several peaks the highest · "
-        "DEC: red left-right, green front-back, blue up-down"
-    )
+    key = " · DEC: red left-right, green front-back, blue up-down" if coloured else ""
+    return f"radiological view · slices {slices} · {sizes} mm voxels · of several peaks the highest{key}"
 
 
 def _draw_map(
@@ -63,7 +69,7 @@ def _draw_map(
     place: tuple[float, float, float, float],
     name: str,
     values: Float[np.ndarray, "x y z *each"],
-    planes: list[Plane],
+    planes: Sequence[Plane],
     fod: FodField,
 ) -> None:
     """Draw one map on the planes, beside each other, with its scale."""

@@ -10,10 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from shd.errors import number_of
 from shd.fodf.field import FodField
 from shd.fodf.peaks import find_peaks
 from shd.report.glyphs import glyph_layer
-from shd.report.plane_drawing import write_colour_key
+from shd.report.plane_drawing import mixed_tissues, write_colour_key
 from shd.report.planes import Plane, anatomical_planes
 from shd.simulation.phantoms import Phantom
 from shd.simulation.true_fods import true_fods
@@ -22,7 +23,6 @@ __all__ = ["contact_sheet", "phantom_figure", "tissue_colours"]
 
 INCHES, DOTS_PER_INCH, PANEL_PIXELS = 12.0, 110, 560
 WINDOW = 13  # voxels of the glyph panels along an edge
-_COLOURS = np.array([[0.95, 0.95, 0.92], [0.50, 0.47, 0.47], [0.13, 0.30, 0.62]])  # white matter, grey matter, CSF
 _GREY_LEVELS = (0.0, 0.16, 0.32, 0.46)  # of voxels with no, one, two, three or more fibres
 _SMOOTHING = 9.0  # degrees: at the 5° of the tables lobes are too thin to be seen
 _LEAST_FRACTION = 0.1  # a fibre that fills less of its voxel is not counted, as in the scores
@@ -85,7 +85,7 @@ def _plane_weight(phantom: Phantom) -> Float[np.ndarray, "x y z"]:
 
 def tissue_colours(phantom: Phantom) -> Float[np.ndarray, "x y z 3"]:
     """Return the tissues of each voxel as colours, mixed by their shares; black where there is nothing."""
-    return np.clip(phantom.tissue_fractions @ _COLOURS, 0.0, 1.0)
+    return mixed_tissues(phantom.tissue_fractions)
 
 
 def _crossing(phantom: Phantom) -> Float[np.ndarray, "x y z"]:
@@ -143,8 +143,8 @@ def _write_heading(figure: Figure, phantom: Phantom, subtitle: str) -> None:
     counts = (phantom.fractions[white] >= _LEAST_FRACTION).sum(axis=-1)
     share = f" ({np.mean(counts > 1):.0%} of them with several bundles)" if white.any() else ""
     lines = [
-        f"{len(phantom.geometry.bundles)} bundles · {shape} voxels of {sizes} mm · {white.sum()} voxels more than half "
-        f"white matter{share}",
+        f"{number_of(len(phantom.geometry.bundles), 'bundle')} · {shape} voxels of {sizes} mm · "
+        f"{number_of(white.sum(), 'voxel')} more than half white matter{share}",
         subtitle,
     ]
     figure.text(0.03, 0.947, "\n".join(lines), fontsize=9.5, color="0.3", va="top", linespacing=1.5)

@@ -1,4 +1,4 @@
-"""What pictures of anatomical planes share: a slice in grey, the letters of the sides, the key of the colours."""
+"""What pictures of anatomical planes share: slices in grey, colours of tissues and directions, letters of the sides."""
 
 from typing import Any
 
@@ -6,10 +6,13 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from shd.report.planes import Plane
 
-__all__ = ["draw_anatomy", "write_colour_key", "write_letters", "write_letters_beside"]
+__all__ = ["draw_anatomy", "mixed_tissues", "write_colour_key", "write_letters", "write_letters_beside"]
+
+_TISSUES = np.array([[0.95, 0.95, 0.92], [0.50, 0.47, 0.47], [0.13, 0.30, 0.62]])  # white matter, grey matter, CSF
 
 
 def draw_anatomy(
@@ -32,12 +35,18 @@ def draw_anatomy(
     )
 
 
+def mixed_tissues(shares: Float[np.ndarray, "x y z 3"]) -> Float[np.ndarray, "x y z 3"]:
+    """Return colours, mixed by the shares of white matter (white), grey matter (grey) and CSF (blue)."""
+    return np.clip(shares @ _TISSUES, 0.0, 1.0)
+
+
 def write_letters(axes: Axes, plane: Plane, margin: float = 0.04, **style: Any) -> None:
     """Write inside each edge of a dark slice the side of the patient that lies there.
 
     margin: from the edge, of the slice's width or height. style: as of matplotlib's texts; grey and bold by default.
     """
-    style = {"color": "0.75", "fontweight": "bold", **style}
+    outlined = [withStroke(linewidth=1.5, foreground="0.1")]  # to be read on what is bright, too
+    style = {"color": "0.75", "fontweight": "bold", "path_effects": outlined, **style}
     places = ((margin, 0.5), (1 - margin, 0.5), (0.5, margin), (0.5, 1 - margin))
     for letter, (x, y) in zip(plane.letters, places, strict=True):
         axes.text(x, y, letter, transform=axes.transAxes, ha="center", va="center", **style)

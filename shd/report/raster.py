@@ -6,14 +6,14 @@ whatever the order they are painted in.
 
 from typing import no_type_check
 
-import numba
 import numpy as np
+
+from shd.just_in_time import compiled
 
 __all__ = ["paint_triangles"]
 
 
-# Run-time shape checks would wrap the function in Python that numba cannot compile, hence @no_type_check.
-@numba.njit(nogil=True, error_model="numpy")
+@compiled
 @no_type_check
 def paint_triangles(vertices, faces, colours, light, ambient, image, depth):
     """Paint lit triangles over `image`, in place.

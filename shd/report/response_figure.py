@@ -10,13 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from shd.report.outliers import OUTLYING, modified_z_scores
 from shd.signal.response import Response
 
 __all__ = ["far_from_others", "response_figure"]
 
 _TITLES = {"wm": "white matter", "gm": "grey matter", "csf": "CSF"}
-_FAR = 3.5
-"""Modified z-scores (Iglewicz and Hoaglin 1993) above this are called far from the others."""
 
 
 def response_figure(
@@ -41,10 +40,8 @@ def response_figure(
 
 
 def far_from_others(values: Float[np.ndarray, " scan"]) -> list[int]:
-    """Return the places of values whose logarithm is an outlier: 0.6745 |x − median| / MAD above 3.5."""
-    distances = np.abs(np.log(values) - np.median(np.log(values)))
-    spread = np.median(distances)
-    return [int(place) for place in np.flatnonzero(0.6745 * distances > _FAR * max(spread, 1e-9))]
+    """Return the places of values whose logarithm is an outlier."""
+    return [int(place) for place in np.flatnonzero(np.abs(modified_z_scores(np.log(values))) > OUTLYING)]
 
 
 def _draw_tissue(axes: Axes, mean: Response, own: Sequence[Response], gains: Float[np.ndarray, " scan"]) -> None:

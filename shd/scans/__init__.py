@@ -5,6 +5,6 @@
 - `normalisation`                    voxels as rows of S/S₀
 - `first_estimate`                   each voxel's tissues, alone
 - `neighbourhood`, `noise_level`     what the voxels beside a voxel hold; σ of the noise
-- `coherent_estimate`                all voxels at once, by those two
+- `coherent_estimate`                all voxels at once, by those two, in rounds (`estimate_rounds`)
 - `features`, `tiles`                features on the sphere's vertices; boxes of voxels
 """

@@ -4,7 +4,7 @@ It minimises, over m ≥ 0 and all voxels x,
 
     ½‖A m_x − s_x‖²  +  ½ λ_c ⟨m_x, m_x − (N m)_x⟩  +  λ_s Σ_u ε m(x, u) / (p(x, u) + ε) ,
 
-by rounds of the voxel-wise iteration (`first_estimate`), between which voxels talk to each other:
+by rounds of the voxel-wise iteration (`first_estimate`), between which voxels talk to each other (`estimate_rounds`):
 
 - N m is the mean over the six neighbours (`neighbourhood`). The second term wants neighbours alike; it is weak.
 - p is N m spread over neighbouring directions. The third term is sparsity, weighed anew every round (Candès, Wakin and
@@ -25,15 +25,16 @@ import torch
 from jaxtyping import Float, Float16
 from torch import Tensor
 
+from shd.engines.choice import choose_engine
+from shd.scans.estimate_rounds import CompiledRounds, RoundModel, TorchRounds
 from shd.scans.first_estimate import RIDGE, Design, design, first_estimator
 from shd.scans.neighbourhood import neighbourhood
 from shd.scans.noise_level import noise_level
 from shd.scans.normalisation import NormalisedScan
-from shd.signal.noise import rician_bias
 from shd.signal.response import Response
 from shd.sphere.harmonics import even_harmonics
 
-__all__ = ["SCALES", "Coherence", "direction_spread", "estimate_scan", "noise_pull", "relative_noise"]
+__all__ = ["SCALES", "Coherence", "direction_spread", "estimate_scan", "noise_pull", "relative_noise", "round_model"]
 
 SCALES = 2
 """Estimates a voxel: its own, and the one that agrees with its neighbours."""
@@ -89,84 +90,76 @@ def estimate_scan(
     *,
     coherence: Coherence = Coherence(),
     noise: Float[np.ndarray, " voxel"] | None = None,
+    engine: str = "auto",
     block: int | None = None,
     on_block: Callable[[int | float], None] = lambda voxels: None,
 ) -> Float16[np.ndarray, "voxel scale unknown"]:
     """Return the estimates of every voxel of a scan, alone and coherent, in half precision.
 
     Fractions of the b=0 signal: white matter a vertex (its mean its part), then each other tissue. Beside the result 8
-    bytes an unknown are held for each voxel. noise: `relative_noise(scan)` if it is known. block: voxels that are
-    computed at a time; by default 2048, which the processor's cache likes, 65536 on a GPU. on_block: told how many
-    voxels each piece of work was worth, all together as many as there are.
+    bytes an unknown are held for each voxel. noise: `relative_noise(scan)` if it is known. engine: one of
+    `shd.engines.ENGINES`; "compiled" has kernels for it, all others are torch, equal to rounding. block: voxels that
+    are computed at a time. on_block: told how many voxels each piece of work was worth, all together as many as there
+    are. Raises ResourceError where "compiled" is asked for and cannot be.
     """
     device = torch.device(device)
-    block = block or (2048 if device.type == "cpu" else 65536)
     noise = relative_noise(scan) if noise is None else noise
-    work = _Work(scan, responses, vertices, device, coherence, noise)
-    out = np.empty((len(scan.signal), SCALES, work.unknowns), dtype=np.float16)
-    state = torch.empty((len(scan.signal), work.unknowns), device=device)
-    blocks = [slice(start, start + block) for start in range(0, len(state), block)]
-    share = 1 / (1 + coherence.rounds)
+    model = round_model(scan, responses, vertices, device, coherence, noise)
+    compiled = choose_engine(engine, model.spread[:0], radii=1).name == "compiled"
+    rounds = CompiledRounds(model) if compiled else TorchRounds(model)
+    unknowns = model.alone.lift.shape[1]
+    out = np.empty((len(scan.signal), SCALES, unknowns), dtype=np.float16)
+    before, state = (torch.empty((len(out), unknowns), device=device) for _ in range(2))
+    share, step = 1 / (1 + coherence.rounds), block or rounds.block
+    blocks = [slice(start, min(start + step, len(out))) for start in range(0, len(out), step)]
+
+    def signal(rows: slice) -> Float[Tensor, "chosen volume"]:
+        return torch.from_numpy(np.array(scan.signal[rows])).to(device)  # a copy: the scan may be read-only
+
     for rows in blocks:
-        state[rows] = work.alone.begin(work.signal(rows))
-        torch.from_numpy(out[rows, 0]).copy_(work.alone.fractions(state[rows]))
+        rounds.begin(signal(rows), state, rows)
+        torch.from_numpy(out[rows, 0]).copy_(model.alone.fractions(state[rows]))
         on_block(share * len(out[rows]))
     for _ in range(coherence.rounds):
-        around = work.neighbours(state)
+        before, state = state, before
         for rows in blocks:
-            work.agree(state[rows], around[rows], rows)
+            rounds.agree(signal(rows), before, state, rows)
             on_block(share * len(out[rows]))
     for rows in blocks:
-        torch.from_numpy(out[rows, 1]).copy_(work.alone.fractions(state[rows]))
+        torch.from_numpy(out[rows, 1]).copy_(model.alone.fractions(state[rows]))
     return out
 
 
-class _Work:
-    """Everything that the rounds of one scan share, on one device."""
-
-    def __init__(
-        self,
-        scan: NormalisedScan,
-        responses: tuple[Response, ...],
-        vertices: Float[np.ndarray, "vertex 3"],
-        device: torch.device,
-        coherence: Coherence,
-        relative: Float[np.ndarray, " voxel"],
-    ) -> None:
-        self.scan, self.coherence, self.device = scan, coherence, device
-        model = design(responses, scan.gradients, vertices)
-        self.unknowns, self.vertices = model.columns.shape[1], len(vertices)
-        self.alone = first_estimator(responses, scan.gradients, vertices, device)
-        self.relative = torch.from_numpy(relative).to(device)[:, None]
-        unit = noise_pull(model, vertices, 1.0)
-        typical = float(np.median(relative)) if len(relative) else 0.0
-        self.continuity = coherence.continuity * unit * typical
-        self.sparsity = coherence.sparsity * unit
-        ridge = RIDGE + self.continuity  # which the pull towards the neighbours shifts away from zero
-        self.together = first_estimator(responses, scan.gradients, vertices, device, ridge)
-        self.columns = model.columns.T.to(device, torch.float32).contiguous()
-        self.weighted = torch.zeros(len(model.weight), device=device)
-        self.weighted[model.volumes] = 1.0
-        self.neighbours = neighbourhood(scan, device)
-        spread = direction_spread(vertices, coherence.spread_degrees)
-        self.spread = torch.from_numpy(spread.astype(np.float32)).to(device)
-
-    def signal(self, rows: slice) -> Float[Tensor, "voxel volume"]:
-        """Return S/S₀ of some voxels."""
-        return torch.from_numpy(np.array(self.scan.signal[rows])).to(self.device)  # a copy: the scan may be read-only
-
-    def agree(
-        self, state: Float[Tensor, "voxel unknown"], around: Float[Tensor, "voxel unknown"], rows: slice
-    ) -> None:
-        """Take one round of some voxels, writing over their state; `around` is the mean of their neighbours."""
-        support = (around[:, : self.vertices] @ self.spread).add_(self.coherence.support)
-        pull = self.continuity * around
-        pull[:, : self.vertices] -= self.sparsity * self.coherence.support * self.relative[rows] / support
-        signal = self.signal(rows)
-        if self.coherence.noise_floor:
-            predicted = (state.clamp(min=0) @ self.columns).clamp_(min=0)
-            signal = signal - self.weighted * rician_bias(predicted, self.relative[rows])
-        self.together.iterate(state, signal @ self.together.start, pull, self.coherence.steps)
+def round_model(
+    scan: NormalisedScan,
+    responses: tuple[Response, ...],
+    vertices: Float[np.ndarray, "vertex 3"],
+    device: torch.device,
+    coherence: Coherence,
+    relative: Float[np.ndarray, " voxel"],
+) -> RoundModel:
+    """Return what the rounds of one scan share, on one device."""
+    model = design(responses, scan.gradients, vertices)
+    unit = noise_pull(model, vertices, 1.0)
+    continuity = coherence.continuity * unit * (float(np.median(relative)) if len(relative) else 0.0)
+    # the ridge has what the pull towards the neighbours shifts away from zero
+    together = first_estimator(responses, scan.gradients, vertices, device, RIDGE + continuity)
+    floor = torch.zeros(len(model.weight), device=device)
+    if coherence.noise_floor:
+        floor[model.volumes] = 1.0
+    return RoundModel(
+        alone=first_estimator(responses, scan.gradients, vertices, device),
+        together=together,
+        columns=model.columns.T.to(device, torch.float32).contiguous(),
+        floor=floor,
+        spread=torch.from_numpy(direction_spread(vertices, coherence.spread_degrees).astype(np.float32)).to(device),
+        neighbours=neighbourhood(scan, device),
+        noise=torch.from_numpy(np.ascontiguousarray(relative)).to(device),
+        continuity=continuity,
+        sparsity=coherence.sparsity * unit,
+        support=coherence.support,
+        steps=coherence.steps,
+    )
 
 
 def direction_spread(vertices: Float[np.ndarray, "vertex 3"], degrees: float) -> Float[np.ndarray, "vertex vertex"]:

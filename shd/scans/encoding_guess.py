@@ -103,7 +103,7 @@ def guess_axes(
     index → scanner RAS mm.
     """
     to_scanner = grid_rotation(affine)
-    if min(np.abs(to_scanner - sign * np.eye(3)).max() for sign in (1, -1)) < _SAME:
+    if axes_are_same(affine):
         return Guess("scanner", True, "scanner and voxel axes are the same on this grid")
     turns: dict[Axes, Float[np.ndarray, "3 3"]] = {"scanner": to_scanner.T, "voxel": np.eye(3)}
     shares = weights / max(float(weights.max()), 1e-30)
@@ -127,6 +127,12 @@ def guess_axes(
         f"fibres lead into their like by {scores[best]:.3f} along {names[best]} axes and by {scores[1 - best]:.3f} "
         f"along {names[1 - best]} axes, {certainty:.1f} standard errors apart",
     )
+
+
+def axes_are_same(affine: Float[np.ndarray, "4 4"]) -> bool:
+    """Return whether fibres are told alike along scanner and voxel axes: up to the sign of all."""
+    to_scanner = grid_rotation(affine)
+    return bool(min(np.abs(to_scanner - sign * np.eye(3)).max() for sign in (1, -1)) < _SAME)
 
 
 def _found_along(

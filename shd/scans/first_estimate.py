@@ -21,10 +21,10 @@ from shd.signal.forward_model import forward_model
 from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 
-__all__ = ["PENALTY", "RIDGE", "Design", "FirstEstimator", "design", "first_estimator"]
+__all__ = ["PENALTY", "RIDGE", "STEPS", "Design", "FirstEstimator", "design", "first_estimator"]
 
 # Measured on crossings at SNR 20 (docs/method.md): the estimate separates 45° as well as after 200 iterations.
-_STEPS = 30
+STEPS = 30
 RIDGE = 1e-5
 PENALTY = 5e-4
 
@@ -54,7 +54,7 @@ class FirstEstimator:
     def begin(self, signal: Float[Tensor, "voxel volume"]) -> Float[Tensor, "voxel unknown"]:
         """Return the iteration's state for signals S/S₀ after its first steps, from nothing."""
         target = signal @ self.start
-        return self.iterate(target @ self.lift, target, None, _STEPS)
+        return self.iterate(target @ self.lift, target, None, STEPS)
 
     def iterate(
         self,

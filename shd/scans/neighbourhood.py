@@ -21,20 +21,23 @@ class Neighbourhood:
     So it is symmetric, ⟨a, N b⟩ = ⟨N a, b⟩, its sums over the mask are kept, and the mask's border is no border of the
     anatomy. It commutes with every motion of the grid onto itself.
 
-    rows: of the neighbours.
+    rows: of the neighbours, six in all that `neighbourhood` makes.
     """
 
     rows: Int[Tensor, "voxel face"]
 
-    def __call__(self, field: Float[Tensor, "voxel value"]) -> Float[Tensor, "voxel value"]:
-        """Return the mean of the neighbours' non-negative parts."""
-        out = torch.empty_like(field)
+    def __call__(
+        self, field: Float[Tensor, "voxel value"], chosen: slice = slice(None)
+    ) -> Float[Tensor, "chosen value"]:
+        """Return the mean of the neighbours' non-negative parts, of the chosen voxels."""
+        wanted = self.rows[chosen]
+        out = field.new_empty((len(wanted), field.shape[1]))
         block = max(1, (1 << 22) // max(1, field.shape[1]))  # a few megabytes at a time stay in the cache
-        for start in range(0, len(field), block):
-            part, rows = out[start : start + block].zero_(), self.rows[start : start + block]
+        for start in range(0, len(out), block):
+            part, rows = out[start : start + block].zero_(), wanted[start : start + block]
             for face in rows.T:
                 part += field.index_select(0, face).clamp_(min=0)
-        return out.mul_(1 / len(_FACES))
+        return out.mul_(1 / wanted.shape[1])
 
 
 def neighbourhood(scan: NormalisedScan, device: torch.device | str = "cpu") -> Neighbourhood:

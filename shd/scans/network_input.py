@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from shd.errors import ResponseError
+from shd.errors import ResponseError, number_of
 from shd.models.config import ModelConfig
 from shd.scans.features import SphericalFeatures, feature_count, spherical_features
 from shd.scans.fibre_features import FibreFeatures, fibre_features
@@ -31,7 +31,9 @@ def network_input(
     listed, known = ", ".join(given), ", ".join(config.tissues)
     if config.features == "fibre":
         if not set(given) <= set(config.tissues):
-            raise ResponseError(f"the scan has {len(given)} tissues ({listed}), the network {known}; leave out others")
+            raise ResponseError(
+                f"the scan has {number_of(len(given), 'tissue')} ({listed}), the network {known}; leave out others"
+            )
         return fibre_features(responses, gradients, vertices, noise, config.tissues, device)
     channels = feature_count(responses, gradients)
     if given != config.tissues or channels != config.input_channels:

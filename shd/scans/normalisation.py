@@ -35,23 +35,19 @@ class NormalisedScan:
 
 
 def normalise(scan: Scan, block: int = 4096) -> NormalisedScan:
-    """Return the scan's masked voxels divided by their mean b=0 signal; reads `block` voxels at a time.
+    """Return the scan's masked voxels divided by their mean b=0 signal; `block` of them at a time.
 
     Voxels whose mean b=0 signal is not positive become zero rows with b0 = 0.
     """
-    voxels = np.argwhere(scan.mask)
-    # read in the order of memory, which in NIfTI files has x fastest: neighbours there share the cache's lines
-    order = np.lexsort(voxels.T[np.argsort(scan.data.strides[:3])])
-    signal = np.empty((len(voxels), len(scan.gradients.bvalues)), dtype=np.float32)
-    b0 = np.empty(len(voxels), dtype=np.float32)
-    for start in range(0, len(voxels), block):
-        chosen = order[start : start + block]
-        raw = scan.intensities(voxels[chosen])
+    signal = scan.intensities(np.argwhere(scan.mask))
+    b0 = np.empty(len(signal), dtype=np.float32)
+    for start in range(0, len(signal), block):
+        raw = signal[start : start + block]
         mean = raw[:, scan.gradients.b0_volumes].mean(axis=1)
         positive = mean > 0
-        b0[chosen] = np.where(positive, mean, 0)
+        b0[start : start + block] = np.where(positive, mean, 0)
         raw /= np.where(positive, mean, np.float32(np.inf))[:, None]
-        signal[chosen] = np.clip(raw, 0, _CEILING, out=raw)
+        np.clip(raw, 0, _CEILING, out=raw)
     rows = np.full(scan.mask.shape, -1, dtype=np.int64)
-    rows[scan.mask] = np.arange(len(voxels))
+    rows[scan.mask] = np.arange(len(signal))
     return NormalisedScan(signal, b0, rows, scan.gradients, scan.affine)

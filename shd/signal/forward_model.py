@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from shd.errors import ResponseError
+from shd.errors import ResponseError, number_of
 from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 from shd.sphere.harmonics import even_harmonics, zonal_factors
@@ -29,8 +29,8 @@ def fibre_signal(
     """
     if len(response.bvalues) != len(gradients.shells):
         raise ResponseError(
-            f"the {response.tissue} response has {len(response.bvalues)} b-values "
-            f"({_listed(response.bvalues)}) but the scan has {len(gradients.shells)} shells "
+            f"the {response.tissue} response has {number_of(len(response.bvalues), 'b-value')} "
+            f"({_listed(response.bvalues)}) but the scan has {number_of(len(gradients.shells), 'shell')} "
             f"({_listed([s.bvalue for s in gradients.shells])}); estimate it from this scan or leave it out"
         )
     signal = np.zeros((len(gradients.bvalues), len(fibres)))

@@ -1,13 +1,17 @@
 """Measurement noise of magnitude images."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.polynomial import chebyshev
 from torch import Tensor
 
-__all__ = ["add_magnitude_noise", "add_rician_noise", "rician_bias"]
+__all__ = ["add_magnitude_noise", "add_rician_noise", "rician_bias", "rician_bias_polynomial"]
 
 _CHUNK = 1 << 20  # numbers drawn at a time, so that memory stays bounded
+_BIAS_DEGREE = 20
 
 
 def add_rician_noise(
@@ -62,3 +66,16 @@ def rician_bias(signal: Float[Tensor, "*grid"], deviation: Float[Tensor, "*#grid
     # beyond the clamp the two parts would cancel; there the bias is its expansion, a hundredth of σ and less
     far = deviation.square() / (2 * signal.clamp(min=1e-12))
     return torch.where(t < 1e3, deviation * ((torch.pi / 2) ** 0.5 * mean) - signal, far)
+
+
+@lru_cache(maxsize=1)
+def rician_bias_polynomial() -> Float[np.ndarray, " power"]:
+    """Return what the bias is computed from without Bessel functions: P, the highest power first.
+
+    With x = 1/(1 + S/2σ), which falls from 1 without signal to 0, the bias is σ·x·P(2x − 1), to 4e-6·σ. P interpolates
+    `rician_bias` at Chebyshev's points.
+    """
+    points = chebyshev.chebpts1(_BIAS_DEGREE + 1)
+    x = torch.from_numpy((points + 1) / 2)
+    scaled = (rician_bias(2 * (1 / x - 1), torch.ones(1, dtype=torch.float64)) / x).numpy()
+    return chebyshev.cheb2poly(chebyshev.chebfit(points, scaled, _BIAS_DEGREE))[::-1]

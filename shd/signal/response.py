@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from shd.errors import ResponseError
+from shd.errors import ResponseError, number_of
 
 __all__ = ["TISSUES", "Response"]
 
@@ -31,8 +31,8 @@ class Response:
         shells, degrees = self.coefficients.shape
         if len(self.bvalues) != shells or shells < 1 or degrees < 1:
             raise ResponseError(
-                f"{self.tissue} response: {len(self.bvalues)} b-values but {shells} rows of {degrees} coefficients; "
-                "give one row a shell, b=0 first"
+                f"{self.tissue} response: {number_of(len(self.bvalues), 'b-value')} but {number_of(shells, 'row')} "
+                f"of {number_of(degrees, 'coefficient')}; give one row a shell, b=0 first"
             )
         if np.any(np.diff(self.bvalues) <= 0):
             listed = self.bvalues.tolist()

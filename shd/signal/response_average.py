@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from shd.errors import ResponseError
+from shd.errors import ResponseError, number_of
 from shd.signal.response import Response
 
 __all__ = ["mean_response", "relative_gains"]
@@ -25,7 +25,9 @@ def mean_response(responses: Sequence[Response]) -> Response:
     Raises ResponseError, naming both numbers, where they are fewer than two or differ in tissue, shells or degree.
     """
     if len(responses) < 2:
-        raise ResponseError(f"{len(responses)} responses: a mean needs at least 2; give those of the other scans too")
+        raise ResponseError(
+            f"{number_of(len(responses), 'response')}: a mean needs at least 2; give those of the other scans too"
+        )
     first = responses[0]
     for number, other in enumerate(responses[1:], start=2):
         _check_alike(first, other, number)
@@ -49,7 +51,7 @@ def _check_alike(first: Response, other: Response, number: int) -> None:
     same = len(other.bvalues) == len(first.bvalues)
     if not same or (np.abs(other.bvalues - first.bvalues) > SHELL_TOLERANCE).any():
         raise ResponseError(
-            f"response {number} has {len(other.bvalues)} shells, b = {_listed(other)}, but the first "
+            f"response {number} has {number_of(len(other.bvalues), 'shell')}, b = {_listed(other)}, but the first "
             f"{len(first.bvalues)}, b = {_listed(first)}; average scans of one protocol"
         )
     if other.degree != first.degree:

@@ -5,9 +5,8 @@ from jaxtyping import Float
 from scipy.special import eval_legendre
 
 from shd.errors import SimulationError
-from shd.signal.compartments import zonal_coefficients
 from shd.signal.gradients import Gradients
-from shd.simulation.tissues import B0_INTENSITY, Fibre
+from shd.simulation.tissues import B0_INTENSITY, Fibre, fibre_response
 from shd.sphere.harmonics import coefficient_count, even_harmonics, zonal_factors
 
 __all__ = ["ACCURACY", "FOD_DEGREE", "harmonic_recurrence", "sufficient_degree", "volume_responses"]
@@ -28,7 +27,7 @@ def sufficient_degree(fibres: tuple[Fibre, ...], bvalue: float) -> int:
     zonal = np.sqrt((2 * degrees + 1) / (4 * np.pi)) * eval_legendre(degrees, cosines[:, None])
     needed = FOD_DEGREE
     for fibre in fibres:
-        terms = zonal * _zonal(fibre, bvalue, _HIGHEST_DEGREE)
+        terms = zonal * fibre_response(fibre, bvalue, _HIGHEST_DEGREE)
         exact = fibre.signal(np.full_like(cosines, bvalue), cosines)
         errors = np.abs(np.cumsum(terms, axis=1) - exact[:, None]).max(axis=0)
         enough = np.flatnonzero(errors <= ACCURACY * B0_INTENSITY)
@@ -53,16 +52,11 @@ def volume_responses(
     for number, fibre in enumerate(fibres):
         for bvalue in np.unique(gradients.bvalues):
             volumes = np.flatnonzero(gradients.bvalues == bvalue)
-            row = _zonal(fibre, float(bvalue), degree)
+            row = fibre_response(fibre, float(bvalue), degree)
             if not gradients.directions[volumes].any():
                 row[1:] = 0.0  # b=0 has no direction
             result[number][:, volumes] = (harmonics[volumes] * zonal_factors(row, degree)).T
     return result
-
-
-def _zonal(fibre: Fibre, bvalue: float, degree: int) -> Float[np.ndarray, " even_degree"]:
-    """Return the zonal coefficients of a fibre's signal at one b-value."""
-    return zonal_coefficients(lambda cosines: fibre.signal(np.full_like(cosines, bvalue), cosines), degree)
 
 
 def harmonic_recurrence(

@@ -138,7 +138,7 @@ class Geometry:
             names = [part.name for part in parts]
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise SimulationError(f"{self.name}: {len(twice)} {kind} share a name ({twice[0]}); rename one")
+                raise SimulationError(f"{self.name}: two {kind} share the name {twice[0]}; rename one")
         if self.fill not in REGION_TISSUES:
             raise SimulationError(f"{self.name}: fill {self.fill!r}; give one of {', '.join(REGION_TISSUES)}")
         if not (np.isfinite(self.extent).all() and (self.extent > 0).all()):

@@ -16,7 +16,7 @@ from shd.simulation.protocols import Protocol, protocol_gradients
 from shd.simulation.tissues import Fibre
 from shd.sphere.rotations import random_rotation
 
-__all__ = ["BVALUES", "DIRECTIONS", "SNR", "VOXEL_MM", "random_protocol", "random_scan"]
+__all__ = ["BVALUES", "DIRECTIONS", "SNR", "VOXEL_MM", "random_protocol", "random_scan", "reaching"]
 
 BVALUES = (500.0, 5000.0)
 """Range of b-values, s/mm²."""
@@ -100,8 +100,13 @@ def _random_part(generator: np.random.Generator, side: int) -> tuple[Geometry, F
     affine = np.eye(4)
     affine[:3, :3] = rotation * sizes
     affine[:3, 3] = centre - affine[:3, :3] @ np.full(3, (side - 1) / 2)
+    return reaching(geometry, affine, side), affine
+
+
+def reaching(geometry: Geometry, affine: Float[np.ndarray, "4 4"], side: int) -> Geometry:
+    """Return a geometry with those bundles alone whose middle enters a box of side³ voxels; with all if none does."""
     reached = tuple(bundle for bundle in geometry.bundles if _enters(trace(bundle).points, affine, side))
-    return (replace(geometry, bundles=reached) if reached else geometry), affine
+    return replace(geometry, bundles=reached) if reached else geometry
 
 
 def _enters(points: Float[np.ndarray, "sample 3"], affine: Float[np.ndarray, "4 4"], side: int) -> bool:

@@ -9,7 +9,16 @@ from shd.errors import SimulationError
 from shd.signal.compartments import ball, stick, zeppelin, zonal_coefficients
 from shd.signal.response import Response
 
-__all__ = ["B0_INTENSITY", "CSF", "GREY_MATTER", "WHITE_MATTER", "Fibre", "FreeWater", "tissue_responses"]
+__all__ = [
+    "B0_INTENSITY",
+    "CSF",
+    "GREY_MATTER",
+    "WHITE_MATTER",
+    "Fibre",
+    "FreeWater",
+    "fibre_response",
+    "tissue_responses",
+]
 
 # Intensity of every tissue at b=0, in scan units: relaxation and proton density are left out of the simulation.
 B0_INTENSITY = 1000.0
@@ -66,6 +75,11 @@ CSF = FreeWater(3.0e-3)
 GREY_MATTER = FreeWater(0.8e-3)
 
 
+def fibre_response(fibre: Fibre, bvalue: float, degree: int) -> Float[np.ndarray, " even_degree"]:
+    """Return the zonal coefficients of a fibre's signal at one b-value (s/mm²)."""
+    return zonal_coefficients(lambda cosines: fibre.signal(np.full_like(cosines, bvalue), cosines), degree)
+
+
 def tissue_responses(
     bvalues: Float[np.ndarray, " shell"], degree: int = 12, fibre: Fibre = WHITE_MATTER
 ) -> tuple[Response, Response, Response]:
@@ -73,10 +87,6 @@ def tissue_responses(
 
     bvalues: s/mm², ascending, b=0 first. fibre: the kind that white matter is made of.
     """
-
-    def fibre_row(bvalue: float) -> Float[np.ndarray, " even_degree"]:
-        return zonal_coefficients(lambda cosines: fibre.signal(np.full_like(cosines, bvalue), cosines), degree)
-
-    white = np.stack([fibre_row(float(bvalue)) for bvalue in bvalues])
+    white = np.stack([fibre_response(fibre, float(bvalue), degree) for bvalue in bvalues])
     grey, csf = (np.sqrt(4 * np.pi) * tissue.signal(bvalues)[:, None] for tissue in (GREY_MATTER, CSF))
     return Response("wm", bvalues, white), Response("gm", bvalues, grey), Response("csf", bvalues, csf)

@@ -19,10 +19,13 @@ _PEAKS = 4  # of a voxel that seeds choose from
 
 @dataclass(frozen=True, eq=False)
 class Seeds:
-    """points: voxel units of the tracking field. directions: unit vectors in voxel axes, of either sign."""
+    """points: voxel units of the tracking field. directions: unit vectors in voxel axes, of either sign. numbers: of
+    each among all seeds that are tried.
+    """
 
     points: Float64[np.ndarray, "seed 3"]
     directions: Float64[np.ndarray, "seed 3"]
+    numbers: Int[np.ndarray, " seed"]
 
 
 def seed_total(voxels: int, settings: TrackSettings) -> int:
@@ -55,7 +58,7 @@ def seed_batches(
         directions, found = initial_directions(
             field, field.rows[tuple(voxels[chosen].T)], settings.cutoff, generator.uniform(size=count), threads
         )
-        yield count, Seeds(points[found], directions[found])
+        yield count, Seeds(points[found], directions[found], start + np.flatnonzero(found))
 
 
 def initial_directions(

@@ -6,8 +6,9 @@ from typing import Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
 
-from shd.errors import ScanError
+from shd.errors import ScanError, number_of
 from shd.evaluation.tractogram_scores import Streamlines
 from shd.fodf.peaks import find_peaks
 from shd.processors import usable_processors
@@ -40,7 +41,8 @@ TRACKERS: dict[str, Callable[[TrackingField, TrackSettings, int], Tracker]] = {
 
 @dataclass(frozen=True, eq=False)
 class Tractogram:
-    """streamlines: scanner RAS mm. seeds: how many were tried."""
+    """streamlines: scanner RAS mm. seeds: how many were tried, up to that of the last streamline if they were selected.
+    """
 
     streamlines: Streamlines
     seeds: int
@@ -72,19 +74,26 @@ def track_field(
             if len(line) >= 2 and settings.min_length <= length <= settings.max_length:
                 points.append(field.in_scanner(line))
                 lengths.append(len(line))
-        tried += count
+                if len(lengths) == settings.select:
+                    break
+        selected = len(lengths) == settings.select
+        tried = _number_of(line, seeds) + 1 if selected else tried + count
         advance(max(tried / total, len(lengths) / settings.select if settings.select else 0.0), len(lengths))
-        if settings.select is not None and len(lengths) >= settings.select:
+        if selected:
             break
-    chosen = lengths[: settings.select]
-    if not chosen:
+    if not lengths:
         raise ScanError(
-            f"0 streamlines from {tried} seeds, of {settings.min_length:g} to {settings.max_length:g} mm where the "
-            f"fODF exceeds {settings.cutoff:g}; the highest at the seeds is {_highest(field, where):.2f}: lower "
-            "--cutoff or --min-length, or seed elsewhere"
+            f"0 streamlines from {number_of(tried, 'seed')}, of {settings.min_length:g} to {settings.max_length:g} "
+            f"mm where the fODF exceeds {settings.cutoff:g}; the highest at the seeds is "
+            f"{_highest(field, where):.2f}: lower --cutoff or --min-length, or seed elsewhere"
         )
-    together = np.concatenate(points[: len(chosen)])
-    return Tractogram(Streamlines(together, np.array(chosen, dtype=np.int64)), tried)
+    return Tractogram(Streamlines(np.concatenate(points), np.array(lengths, dtype=np.int64)), tried)
+
+
+def _number_of(line: Float[np.ndarray, "point 3"], seeds: Seeds) -> int:
+    """Return the number of the seed that a line was followed from: the seed is one of its points."""
+    distance, _ = cKDTree(line).query(seeds.points)
+    return int(seeds.numbers[distance.argmin()])
 
 
 def _highest(field: TrackingField, where: Bool[np.ndarray, "x y z"]) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 from shd.models.deconvolver import Deconvolver
 from shd.scans.trained_range import TrainedRange, joined
 from shd.training.population import PopulationTraining, Prepared
-from shd.training.watch import Watch, scored
+from shd.training.watch import HELD_OUT, Watch, scored
 
 __all__ = ["Course"]
 
@@ -24,14 +24,19 @@ class Course:
 
     `step` trains and says whether a validation is due, of which there are `validations` at even parts of the budget;
     `validate` keeps the averaged weights if their loss is the lowest so far. fingerprint: of everything that shapes the
-    result. watch: what is kept of validations. Every random number comes from the settings' seed and the number of an
-    example, so the steps done are the place in the data.
+    result. on: what validations score, `HELD_OUT` or `LEARNED`. watch: what is kept of them. Every random number comes
+    from the settings' seed and the number of an example, so the steps done are the place in the data.
     """
 
     def __init__(
-        self, training: PopulationTraining, validations: int, patience: int | None, fingerprint: str
+        self,
+        training: PopulationTraining,
+        validations: int,
+        patience: int | None,
+        fingerprint: str,
+        on: str = HELD_OUT,
     ) -> None:
-        self.training, self.validations = training, validations
+        self.training, self.validations, self.on = training, validations, on
         self.watch = Watch(training.optimisation.average, fingerprint, patience)
         self.seen = TrainedRange({})
         self._sums = torch.zeros(2, len(_TERMS), dtype=torch.float64, device=training.device)  # values, counts
@@ -95,10 +100,10 @@ class Course:
             for name in _TERMS:
                 values = [terms[name] for terms in found if name in terms]
                 if values:
-                    row[scored(name)] = math.fsum(values) / len(values)
+                    row[scored(name, self.on)] = math.fsum(values) / len(values)
         row = training.processes.from_first(row)
         self._share_seen()
-        self.watch.add(row, -row["held_out"])
+        self.watch.add(row, -row[self.on])
         return row
 
     def _share_seen(self) -> None:
@@ -113,7 +118,7 @@ class Course:
 
     def best_model(self) -> Deconvolver:
         """Return a network with the best weights, ready for inference."""
-        model = Deconvolver(self.training.settings.config).to(self.training.device)
+        model = self.training.network().to(self.training.device)
         model.load_state_dict(self.watch.best)
         return model.eval()
 

@@ -1,6 +1,7 @@
 """One training in several processes, each with examples of its own: what they tell each other."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["Processes", "joined_processes"]
+from shd.errors import SettingsError
+
+__all__ = ["Processes", "joined_processes", "meeting"]
 
 Value = TypeVar("Value")
 
 _PATIENCE = timedelta(hours=12)  # while the first process estimates responses, or validates
+_LOOK_AGAIN = timedelta(seconds=1)  # for a first process that was started anew
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,57 @@ class Processes:
 def joined_processes(device: str) -> Iterator[tuple[Processes, str]]:
     """Give the processes that `torchrun` started, or this one alone, and this one's device.
 
-    device: "cpu", "cuda" or "cuda:N"; "cuda" becomes the GPU of this process's number on its machine.
+    device: "cpu", "cuda" or "cuda:N"; "cuda" becomes the GPU of this process's number on its machine. Raises
+    SettingsError for port 0, which `torchrun` hands on as it is, and at which processes would look for each other in
+    vain until `_PATIENCE` ends.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Processes(), device
         return
+    if os.environ.get("MASTER_PORT") == "0":
+        raise SettingsError(
+            f"port 0 for {count} processes to meet at; give torchrun --standalone, which finds a free one, or "
+            "--master-port with a number from 1024 on"
+        )
     on_gpu = device.startswith("cuda")
     if on_gpu:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    store, rank, count = next(dist.rendezvous("env://", timeout=_PATIENCE))
+    dist.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        store=meeting(store, rank, count),
+        rank=rank,
+        world_size=count,
+        timeout=_PATIENCE,
+    )
     try:
-        yield Processes(dist.get_rank(), count), device
+        yield Processes(rank, count), device
     finally:
         dist.destroy_process_group()
+
+
+def meeting(store: dist.Store, rank: int, count: int) -> dist.Store:
+    """Return the part of a store that is of these processes alone, the same to all of them.
+
+    `torchrun` keeps its store when it starts processes again after one died, and what these wrote there. A process that
+    is quicker than the new first one would find the address of the old (pytorch/pytorch#135712). So the first process
+    gives the part a name of its own, and each other takes a name when it is answered under it.
+    """
+    if rank == 0:
+        name = uuid.uuid4().hex
+        store.set("shd", name)
+        part = dist.PrefixStore(name, store)
+        for other in range(1, count):
+            part.set(f"answer {other} {part.get(f'arrived {other}').decode()}", "")
+        return part
+    own = uuid.uuid4().hex
+    while True:
+        part = dist.PrefixStore(store.get("shd").decode(), store)
+        part.set(f"arrived {rank}", own)
+        try:
+            part.wait([f"answer {rank} {own}"], _LOOK_AGAIN)
+        except dist.DistStoreError:
+            continue  # the name is of a first process that has died, or this one is slow
+        return part

@@ -16,7 +16,7 @@ from shd.simulation.random_scans import random_scan
 
 __all__ = [
     "DrawnExamples", "Example", "ExampleTarget", "ExampleTruth", "Examples", "MixedExamples", "SimulatedExamples",
-    "part_of",
+    "example_of", "part_of",
 ]  # fmt: skip
 
 _BOXES_TRIED = 5  # random scans whose box may hold too little white matter before that is an error
@@ -90,8 +90,7 @@ class SimulatedExamples:
                     raise
                 continue
             break
-        scan = normalise(phantom.scan)
-        return Example(scan, responses, relative_noise(scan), _truth(phantom, responses))
+        return example_of(phantom, responses)
 
 
 @dataclass(frozen=True)
@@ -161,6 +160,12 @@ def part_of(example: Example, side: int, generator: np.random.Generator) -> Exam
 def _box(shape: tuple[int, ...], side: int) -> tuple[int, int, int]:
     x, y, z = (min(side, length) for length in shape)
     return x, y, z
+
+
+def example_of(phantom: Phantom, responses: tuple[Response, ...]) -> Example:
+    """Return a phantom with its truth. responses: that the network is given, white matter first."""
+    scan = normalise(phantom.scan)
+    return Example(scan, responses, relative_noise(scan), _truth(phantom, responses))
 
 
 def _truth(phantom: Phantom, responses: tuple[Response, ...]) -> ExampleTruth:

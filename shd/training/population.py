@@ -106,12 +106,6 @@ class Prepared:
     seen: TrainedRange | None = None
 
 
-def _network(settings: TrainSettings) -> Deconvolver:
-    network = Deconvolver(settings.config)
-    set_engine(network, settings.engine)
-    return network
-
-
 class _Scored(nn.Module):
     """A network together with its loss, as processes share it: its output holds all that gradients come from."""
 
@@ -131,14 +125,20 @@ class PopulationTraining:
     """Network, optimiser and losses of a training on many scans; where examples come from is not its business.
 
     `prepare` may run in other threads, ahead of `step`. prepared examples are used once. processes: that share the
-    training, each with as many examples a step. seconds: of training, which the caller counts.
+    training, each with as many examples a step. build: makes the network; another one than ours is how rivals are
+    trained on the same examples. seconds: of training, which the caller counts.
     """
 
-    def __init__(self, settings: TrainSettings, processes: Processes = Processes()) -> None:  # frozen
-        self.settings, self.device = settings, torch.device(settings.device)
+    def __init__(
+        self,
+        settings: TrainSettings,
+        processes: Processes = Processes(),  # frozen
+        build: Callable[[ModelConfig], Deconvolver] = Deconvolver,
+    ) -> None:
+        self.settings, self.device, self._build = settings, torch.device(settings.device), build
         torch.manual_seed(settings.seed)
         self.optimisation = Optimisation(
-            lambda: _network(settings),
+            self.network,
             self.device,
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
@@ -156,6 +156,12 @@ class PopulationTraining:
         if self.settings.minutes is not None:
             return self.seconds / (60 * self.settings.minutes)
         return self.optimisation.steps_done / self.settings.steps
+
+    def network(self) -> Deconvolver:
+        """Return a network with random weights."""
+        network = self._build(self.settings.config)
+        set_engine(network, self.settings.engine)
+        return network
 
     def prepare(self, example: Example) -> Prepared:
         """Return an example with its estimates, on the device, its box cut to the mask."""

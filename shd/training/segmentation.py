@@ -12,12 +12,9 @@ from shd.evaluation.segmentation_scores import average_precision
 from shd.training.losses.segmentation import IGNORED, cross_entropy, dice_loss
 from shd.training.optimisation import Optimisation
 from shd.training.segmentation_settings import SegmentationSettings
-from shd.training.watch import Watch, scored
+from shd.training.watch import HELD_OUT, Watch, scored
 
-__all__ = ["HELD_OUT", "LEARNED", "SegmentationCourse"]
-
-HELD_OUT, LEARNED = "held_out", "on_learned"
-"""How the history names what validations score: on scans held out, or on those learned from where none is."""
+__all__ = ["SegmentationCourse"]
 
 _TERMS = ("loss", "cross_entropy", "dice")
 
@@ -25,7 +22,8 @@ Batch = tuple[Float[Tensor, "batch q x y z"], Int[Tensor, "batch x y z"]]
 
 
 class SegmentationCourse:
-    """What happens around the steps of a training.
+    """What happens around the steps of a training; a validation's average precision is that of the labels that occur in
+    it but the background, and `chance` what random probabilities would have: the share of voxels with the label.
 
     make: gives a network. frequencies: share of each label among the voxels learned from. fingerprint: of everything
     that shapes the result. on: what validations score, `HELD_OUT` or `LEARNED`. watch: what is kept of them, with the
@@ -111,9 +109,12 @@ class SegmentationCourse:
             truths.append(labels[held])
         for name in _TERMS:
             row[scored(name, self.on)] = float(torch.stack([terms[name] for terms in found]).double().mean())
-        precisions = _precisions(torch.cat(chances).numpy(), torch.cat(truths).numpy())
-        if precisions:
+        chance, truth = torch.cat(chances).numpy(), torch.cat(truths).numpy()
+        present = [label for label in range(1, chance.shape[1]) if (truth == label).any()]
+        if present:
+            precisions = [average_precision(truth == label, chance[:, label]) for label in present]
             row[scored("average_precision", self.on)] = float(np.mean(precisions))
+            row[scored("chance", self.on)] = float(np.mean([(truth == label).mean() for label in present]))
         self.watch.add(row, self._score(row))
 
     def _score(self, row: dict[str, int | float]) -> float:
@@ -142,12 +143,3 @@ class SegmentationCourse:
         self.optimisation.load(tensors, numbers["steps_done"])
         self._sums.copy_(tensors["sums"])
         self._since, self.seconds = numbers["since"], numbers["seconds"]
-
-
-def _precisions(chances: Float[np.ndarray, "voxel label"], labels: Int[np.ndarray, " voxel"]) -> list[float]:
-    """Return the average precision of each label but the background that occurs."""
-    return [
-        average_precision(labels == label, chances[:, label])
-        for label in range(1, chances.shape[1])
-        if (labels == label).any()
-    ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from shd.engines import ENGINES
+from shd.errors import SettingsError
 from shd.scans.coherent_estimate import Coherence
 from shd.training.losses.objective import LossWeights
 
@@ -60,8 +61,18 @@ class FitSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the budget and the engine."""
+        """Raise SettingsError for a budget, a seed, a tile or an engine that cannot be."""
         if (self.minutes is None) == (self.steps is None):
-            raise ValueError("the budget: give either minutes or steps")
+            raise SettingsError(f"minutes {self.minutes} and steps {self.steps}: give one of the two")
+        if self.minutes is not None and not self.minutes > 0:
+            raise SettingsError(f"minutes {self.minutes}: give more than 0")
+        if self.steps is not None and self.steps < 1:
+            raise SettingsError(f"steps {self.steps}: give 1 or more")
+        if self.tile < 2 or self.tile % 2:
+            raise SettingsError(f"tile {self.tile}: give an even number from 2")
+        if self.seed < 0:
+            raise SettingsError(f"seed {self.seed}: give 0 or more")
+        if self.threads < 1:
+            raise SettingsError(f"threads {self.threads}: give 1 or more")
         if self.engine not in ENGINES:
-            raise ValueError(f"engine {self.engine!r}: use one of {', '.join(ENGINES)}")
+            raise SettingsError(f"engine {self.engine!r}: give one of {', '.join(ENGINES)}")

@@ -77,8 +77,9 @@ def make_view(
     given = scan if unseen is None else _part(scan, seen)
     features = network_input(config, responses, given.gradients, vertices, noise, device)
     estimates = estimate_scan(
-        given, responses, vertices, device, coherence=settings.coherence, noise=noise, on_block=on_estimate
-    )
+        given, responses, vertices, device, coherence=settings.coherence, noise=noise, engine=settings.engine,
+        on_block=on_estimate,
+    )  # fmt: skip
     counted = None if unseen is None else torch.from_numpy(unseen).to(device)
     weighted = torch.from_numpy(np.concatenate([s.volumes for s in scan.gradients.weighted_shells])).to(device)
     forward = forward_model(responses, scan.gradients, vertices).to(device)

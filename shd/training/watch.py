@@ -7,7 +7,10 @@ from torch import Tensor, nn
 from shd._version import __version__
 from shd.errors import CheckpointError
 
-__all__ = ["Watch", "scored"]
+__all__ = ["HELD_OUT", "LEARNED", "Watch", "scored"]
+
+HELD_OUT, LEARNED = "held_out", "on_learned"
+"""How the history names what validations score: on scans held out, or on those learned from where none is."""
 
 Row = dict[str, int | float]
 
@@ -73,6 +76,6 @@ class Watch:
         self.history = numbers["history"]
 
 
-def scored(term: str, on: str = "held_out") -> str:
+def scored(term: str, on: str = HELD_OUT) -> str:
     """Return the name of a validation's mean of a term in the history: held_out, held_out_dice."""
     return on if term == "loss" else f"{on}_{term}"

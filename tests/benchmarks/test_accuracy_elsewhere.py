@@ -1,87 +1,17 @@
-"""Sample efficiency and real scans: what is trained on, what is scored, what is said of bad input."""
+"""Real scans, what is kept, and what rows are called: what is scored, and what is said of bad input."""
 
 import json
 
-import matplotlib.image
 import numpy as np
 import pytest
 
-from benchmarks import held_out, sample_efficiency
-from benchmarks.accuracy_table import problems
+from benchmarks import held_out
 from benchmarks.accuracy_table.kept import kept
-from benchmarks.accuracy_table.problems import Family
 from benchmarks.deconvolvers.free_diffusion import with_free_diffusion
-from benchmarks.deconvolvers.methods import METHODS, OURS, MethodError, network_of
+from benchmarks.deconvolvers.methods import METHODS, OURS, network_of
 from benchmarks.deconvolvers.training import PUBLISHED, PUBLISHED_TV, Budget
 from shd.errors import OutputError, ShdWarning
-from shd.evaluation.truth import Truth
 from shd.simulation import crossing_phantom, single_bundle
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    family = Family(
-        lambda protocol, snr, seed: crossing_phantom(70.0, shape=(8, 6, 4), protocol=protocol, snr=snr, seed=seed), 0.1
-    )
-    monkeypatch.setitem(problems.PHANTOMS, "tiny", family)
-    return ["--phantom", "tiny"]
-
-
-def test_training_voxels_are_nested_near_and_of_one_half():
-    phantom = crossing_phantom(60.0, shape=(12, 10, 6))
-    few, many = (sample_efficiency.training_voxels(phantom, count, seed=3) for count in (20, 60))
-    assert few.sum() == 20
-    assert many.sum() == 60
-    assert not (few & ~many).any()
-    assert not many[6:].any()
-    assert np.ptp(np.argwhere(few), axis=0).max() <= 5
-    other = sample_efficiency.training_voxels(phantom, 20, seed=4)
-    assert not np.array_equal(few, other)
-    with pytest.raises(MethodError, match="half of the phantom has 360 voxels"):
-        sample_efficiency.training_voxels(phantom, 361, seed=0)
-
-
-def test_what_is_scored_has_not_been_seen():
-    """Nor its neighbours: their signals enter the features."""
-    phantom = crossing_phantom(60.0, shape=(12, 10, 6))
-    scored = sample_efficiency.unseen_truth(phantom).scored
-    assert scored.any()
-    seen = sample_efficiency.training_voxels(phantom, 360, seed=0)
-    assert np.argwhere(scored)[:, 0].min() - np.argwhere(seen)[:, 0].max() == 2
-    assert np.array_equal(scored[7:], Truth.of(phantom).scored[7:])
-
-
-def test_sample_efficiency_end_to_end(tiny, tmp_path, capsys):
-    options = [*tiny, "--methods", "shd-fit,cnn", "--voxels", "20", "--steps", "1", "--out", str(tmp_path)]
-    sample_efficiency.main(options)
-    said = capsys.readouterr().out
-    assert [line.split("|")[1].strip() for line in said.splitlines()[2:-1]] == [
-        "before training", "shd (ours)", "CNN", "ceiling"
-    ]  # fmt: skip
-    assert "| shd (ours) | 20 |" in said
-    assert len(list((tmp_path / "cells").iterdir())) == 3
-    assert matplotlib.image.imread(tmp_path / "sample_efficiency.png").std() > 0.01
-    sample_efficiency.main(options)
-    assert capsys.readouterr().out == said
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--methods", "shd-fit,dipy-csd"], "dipy-csd is not trained; there are: mlp"),
-        (["--methods", "magic"], "magic is not trained"),
-        (["--voxels", "20,many"], "--voxels 20,many: whole numbers"),
-        (["--voxels", "0"], "--voxels [0]: each at least 1"),
-        (["--steps", "0"], "--steps 0"),
-        (["--phantom", "cube"], "no phantom cube"),
-    ],
-)
-def test_bad_input_of_sample_efficiency(options, message, tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended:
-        sample_efficiency.main([*options, "--out", str(tmp_path / "out")])
-    assert ended.value.code == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
 
 
 def test_networks_by_the_keys_of_their_rows():

@@ -50,7 +50,7 @@ def network(name):
     """Return a small network in double precision whose heads no longer start at zero, and an input for it."""
     torch.manual_seed(0)
     with default_dtype(torch.float64):
-        model = maker(NETWORKS[name], phantom().scan)(config(nside=4, width=6, normalisation="voxel"))
+        model = maker(NETWORKS[name], phantom().scan.rotation)(config(nside=4, width=6, normalisation="voxel"))
     mask = some_mask(GRID, torch.float64, seed=5)
     settled(model, lambda: model(some_features(model.config, GRID, torch.float64), mask))
     x = packed(some_features(model.config, GRID, torch.float64, seed=1), some_mask(GRID, torch.float64))
@@ -74,7 +74,7 @@ def test_every_network_learns(name):
         coherence=Coherence(rounds=0),
     )
     run = SubjectTraining(
-        normalise(phantom().scan), phantom().responses, settings, build=maker(NETWORKS[name], phantom().scan)
+        normalise(phantom().scan), phantom().responses, settings, build=maker(NETWORKS[name], phantom().scan.rotation)
     )
     losses = [run.step()["loss"] for _ in range(40)]
     assert np.isfinite(losses).all()
@@ -88,7 +88,7 @@ def test_before_training_every_network_answers_with_the_first_estimate(name):
     features, mask = some_features(shape, GRID, torch.float32), some_mask(GRID, torch.float32)
     with torch.no_grad():
         ours = Deconvolver(shape)(features, mask)
-        theirs = maker(NETWORKS[name], phantom().scan)(shape)(features, mask)
+        theirs = maker(NETWORKS[name], phantom().scan.rotation)(shape)(features, mask)
     torch.testing.assert_close(theirs.wm, ours.wm)
     torch.testing.assert_close(theirs.isotropic, ours.isotropic)
 

@@ -169,8 +169,9 @@ def test_response_for_other_shells(capsys, tmp_path, files, phantom):
 
 
 def test_responses_without_white_matter(capsys, tmp_path, files):
+    (tmp_path / "gm.txt").touch()
     message = refusal(capsys, tmp_path / "out", "fit", *words(files), "--gm", tmp_path / "gm.txt", *QUICK)
-    assert "1 responses given (gm) but none of white matter; add --wm" in message
+    assert "1 response given (gm) but none of white matter; add --wm" in message
 
 
 def test_two_gradient_tables(capsys, tmp_path, files):
@@ -207,11 +208,40 @@ def test_output_not_writable(capsys, tmp_path, files, monkeypatch):
     assert "cannot be written (Permission denied); choose another --out" in message
 
 
+def test_a_full_disk_names_the_file_that_was_to_be(capsys, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    ran = run_program(capsys, "simulate", "crossing", "--shape", 6, 6, 4, "--noise-free", "--out", tmp_path / "out")
+    assert ran.code == 2 and re.search(rf"error: {tmp_path}/out/[\w.]+: cannot be written \(No space left", ran.err)
+    assert ".partial" not in ran.err and not list(tmp_path.iterdir())
+
+
 def test_output_holds_files(capsys, tmp_path, files):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("precious")
     message = refusal(capsys, tmp_path / "out", "fit", *words(files), *QUICK)
-    assert "holds 1 files already (thesis.txt, …); give another --out, or --force" in message
+    assert message.endswith("holds 1 file already (thesis.txt, …); give another --out")
+
+
+@pytest.mark.parametrize("command", ["infer", "fit", "simulate"])
+def test_force_spares_a_folder_that_is_no_result(capsys, files, command):
+    """Whatever its files are called: they are the user's."""
+    out = files["dwi"].parent
+    for name in ("log.csv", "loss.png", "intensity_field.nii.gz", "response_gm.txt", "dwi.bval"):
+        (out / name).touch()
+    arguments = ("simulate", "crossing") if command == "simulate" else (command, *words(files))
+    message = refusal(capsys, out, *arguments, "--force")
+    assert "files already" in message and message.endswith("and --force replaces nothing but an earlier result; give "
+                                                           "another --out")
+
+
+def test_force_spares_what_is_read(capsys, tmp_path, files):
+    out = tmp_path / "phantom"
+    assert run_program(capsys, "simulate", "crossing", "--shape", 6, 6, 4, "--out", out).code == 0
+    message = refusal(capsys, out, "infer", out / "dwi.nii.gz", "--mask", files["mask"], "--force")
+    assert message.endswith("dwi.nii.gz: is read by this run, and --force would replace it; give another --out")
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_a_folder_that_holds_files_is_refused_before_any_work(run, tmp_path, mon
     (tmp_path / "mine.txt").touch()
     code, said, complaint = run("demo", "--out", str(tmp_path))
     assert (code, said) == (2, "")
-    assert "mine.txt" in complaint and "--force" in complaint
+    assert "mine.txt" in complaint and "give another --out" in complaint
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -21,6 +21,7 @@ from shd.io.fodf import write_fod, write_scalar
 from shd.io.peaks import write_peaks
 from shd.io.phantoms import write_phantom
 from shd.io.responses import write_response
+from shd.scans.encoding_guess import Guess
 from shd.simulation import crossing_phantom
 from shd.simulation.protocols import Protocol
 from tests.support.affines import AFFINES
@@ -104,14 +105,28 @@ def test_a_tractogram_is_scored_on_the_bundles(stored, tmp_path, capsys):
     scores = json.loads((out / "evaluation.json").read_text())["tractograms"][0]
     assert (scores["name"], scores["valid_connections"], scores["valid_bundles"]) == ("mine", 0.5, 1)
     assert (out / "bundles.csv").read_text().splitlines()[0] == "tractogram,bundle,streamlines,overlap,overreach,f1"
-    assert "tractograms on 2 bundles" in ran.out
+    assert "tractograms on 2 bundles" in ran.out and "ceiling" not in ran.out
+    assert sorted(path.name for path in out.iterdir()) == ["bundles.csv", "evaluation.json", "tractograms.png"]
+    assert f"look at {out / 'tractograms.png'};" in ran.out
+
+
+def test_another_basis_is_warned_of(stored, tmp_path, capsys, monkeypatch):
+    bare = tmp_path / "bare.nii.gz"
+    bare.write_bytes((stored / "blunt.nii.gz").read_bytes())
+    words = "the guess of a test"
+    monkeypatch.setattr("shd.fitting.checked_result.guess_basis_of", lambda _: Guess("descoteaux07", True, words))
+    ran = run_program(capsys, "evaluate", bare, "--truth", stored / "phantom", "--out", tmp_path / "scores")
+    said = " ".join(ran.err.split())
+    assert ran.code == 0 and "warning: bare.nii.gz: read in MRtrix3's basis" in said and words in said
 
 
 def test_an_evaluation_is_replaced_with_force_alone(stored, tmp_path, capsys):
     out = tmp_path / "a"
     out.mkdir()
-    for name in ("evaluation.csv", "evaluation.json", "evaluation.png"):
+    names = ["evaluation.csv", "evaluation.json", "evaluation.png"]
+    for name in names:
         (out / name).write_text("of an evaluation before")
+    (out / "evaluation.json").write_text(json.dumps({"written": names}))
     before = everything_in(tmp_path)
     arguments = ("evaluate", stored / "fit", "--truth", stored / "phantom", "--out", out)
     again = run_program(capsys, *arguments)
@@ -173,7 +188,7 @@ BAD = {
     ),
     "an isotropic image": (lambda r, t: [r / "fit" / "csf.nii.gz"], r"csf\.nii\.gz: 1 coefficient a voxel"),
     "no such file": (lambda r, t: [t / "none.nii.gz"], r"none\.nii\.gz: no such file"),
-    "a folder without a result": (lambda r, t: [r], r"wm_fod\.nii\.gz: no such file"),
+    "a folder without a result": (lambda r, t: [r], r"holds \d+ files but no wm_fod\.nii\.gz; give the folder"),
     "two of one name": (
         lambda r, t: [r / "fit", r / "blunt.nii.gz", "fit=" + str(r / "fit")],
         "two results are called fit",
@@ -272,7 +287,7 @@ def test_a_scan_without_truth_is_predicted_and_halved(scan_arguments, tmp_path, 
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["--cross-validate", "1"], "1 parts"),
+        (["--cross-validate", "1"], "1 part: "),
         (["--cross-validate", "16"], "b=1000 has 15 directions, too few for 16 parts"),
         (["--cross-validate", "3", "--truth", "somewhere"], "or --scan alone"),
         (["--split-half", "--threshold", "1.5"], "threshold 1.5"),

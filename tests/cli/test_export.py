@@ -50,7 +50,8 @@ def test_files_go_into_the_results_folder_and_are_replaced_by_force_alone(out, c
 
 @pytest.mark.parametrize("options, message", [
     (["--to", "xyz"], "format xyz: unknown; give one of mrtrix-fod, mif, fixels"),
-    (["--to", ","], "format (none): unknown"),
+    (["--to", ","], "format (none): unknown; give one of mrtrix-fod, mif, fixels"),
+    (["--to", "bid"], "odf, fib, or bids alone"),
     (["--to", "dipy-sh", "--basis", "legendre"], "basis legendre: unknown to DIPY; give one of tournier07"),
     (["--to", "odf", "--sphere", "ball"], "sphere ball: unknown; give one of repulsion100"),
     (["--to", "fixels", "--fixel-format", "nii1"], "NIfTI-1 holds up to 32,767 along an axis"),

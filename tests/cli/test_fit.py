@@ -22,9 +22,9 @@ TWO_SHELLS = Protocol("small", 2, ((1000.0, 15), (3000.0, 30)))
 ONE_SHELL = Protocol("small", 2, ((3000.0, 20),))
 TISSUES = ("wm", "gm", "csf")
 SHAPE = (6, 6, 4)
-IMAGES = {"wm_fod", "peaks", "mask"}
+IMAGES = {"wm_fod", "peaks", "mask", "b0", "residual"}
 WITH_SINGLE_SHELL = {f"{name}{ending}" for name in IMAGES for ending in (".nii.gz", ".json")} | {
-    "response_wm.txt", "model.safetensors", "run.json", "fit.png",
+    "response_wm.txt", "model.safetensors", "run.json", "fit.png", "log.csv",
 }  # fmt: skip
 WITH_ALL_TISSUES = WITH_SINGLE_SHELL | {
     "gm.nii.gz", "gm.json", "csf.nii.gz", "csf.json", "response_gm.txt", "response_csf.txt",
@@ -158,7 +158,7 @@ def test_infer_on_the_same_scan_gives_the_same_fods(capsys, fitted, tmp_path):
     options = ("--model", out / "model.safetensors", "--tile", "4", "--threads", "1", "--device", "cpu")
     ran = run_program(capsys, "infer", *words(files), *options, "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
-    assert names_in(tmp_path / "out") == WITH_ALL_TISSUES
+    assert names_in(tmp_path / "out") == WITH_ALL_TISSUES - {"log.csv"}
     np.testing.assert_allclose(fods(tmp_path / "out"), fods(out), atol=1e-5)
     for name in ("gm", "csf"):
         ours, theirs = (nib.load(folder / f"{name}.nii.gz").get_fdata() for folder in (tmp_path / "out", out))
@@ -210,7 +210,8 @@ def test_estimated_responses_are_written(capsys, tmp_path):
     ran = run_program(capsys, "fit", *words(files), *QUICK, "--degree", "8", "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
     assert fods(tmp_path / "out").shape[-1] == 45
-    assert "wm" not in json.loads((tmp_path / "out" / "run.json").read_text())["inputs"]
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert "wm" not in run["inputs"] and run["scan"]["snr"] > 5 and run["warnings"] == []
     assert read_response(tmp_path / "out" / "response_wm.txt", "wm", phantom_of(ONE_SHELL).scan.gradients).degree > 0
 
 
@@ -246,6 +247,11 @@ def test_bad_voxels_are_left_out_on_request(capsys, fitted, tmp_path, two_shells
     ran = run_program(capsys, *command, "--ignore-bad-voxels")
     assert ran.code == 0 and "2 of 144 voxels in the mask are NaN or infinite and are left out" in ran.err
     mask = nib.load(tmp_path / "out" / "mask.nii.gz").get_fdata() > 0
+    said = json.loads((tmp_path / "out" / "run.json").read_text())["warnings"]
+    assert len(said) == 1 and f"warning: {said[0]}" in ran.err and "and are left out" in said[0]
+    for name in ("b0", "residual"):
+        volume = nib.load(tmp_path / "out" / f"{name}.nii.gz").get_fdata()
+        assert np.isfinite(volume).all() and (volume[mask] > 0).all()
     assert mask.sum() == 142 and not mask[1, 2, 3] and not mask[5, 5, 0]
     written = fods(tmp_path / "out")
     assert np.isfinite(written).all() and not written[~mask].any()
@@ -285,13 +291,19 @@ def test_what_a_command_says(capsys, fitted, tmp_path):
     out.mkdir()
     identity = out.stat().st_ino
     ran = run_program(capsys, "fit", *words(files), *given(fitted), *QUICK, "--out", out)
-    assert ran.err.splitlines() == ["gradient check", "first estimate", "training", "inference", "peaks", "writing"]
+    stages = ["gradient check", "first estimate", "training", "inference", "peaks", "residual", "writing"]
+    assert ran.err.splitlines() == stages
     lines = ran.out.splitlines()
     assert lines[0].startswith("144 voxels; training 2 steps on 1 CPU threads")
     assert "gradient directions" in lines[1]
     assert lines[2].startswith(f"wrote {len(WITH_ALL_TISSUES)} files in {out}: ")
     assert lines[3].startswith(f"look at {out / 'fit.png'}")
-    assert f"  tckgen {out}/wm_fod.nii.gz tracks.tck -seed_image {out}/mask.nii.gz -select 10000" in lines
+    assert lines[4:] == [
+        f"  shd report {out}",
+        f"  mrview {out}/b0.nii.gz -odf.load_sh {out}/wm_fod.nii.gz",
+        f"  tckgen {out}/wm_fod.nii.gz tracks.tck -seed_image {out}/mask.nii.gz -select 10000",
+        f"  shd track {out} --out tracks.trx",
+    ]
     assert names_in(out) == WITH_ALL_TISSUES and out.stat().st_ino == identity
     assert everything_in(tmp_path / "scan") == before
 

@@ -125,6 +125,7 @@ def test_each_command_explains_itself(command, capsys):
         (("fit", "dwi.nii", "--out", "o", "--threads", "0"), "--threads"),
         (("segment", "nonsense"), "No such command 'nonsense'; see shd segment --help"),
         (("export", "o", "--to", "bids", "--dest", "d"), "error: --to bids needs the participant's label"),
+        (("export", "o", "--to", "bids", "--subject", "1"), "error: --to bids writes into a dataset; give its folder"),
     ],
 )
 def test_words_that_cannot_be_are_one_line(capsys, words, says):

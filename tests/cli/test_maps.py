@@ -23,7 +23,7 @@ def test_every_map_has_a_file_and_says_its_unit(capsys, fitted):
     assert ran.code == 0, ran.err
     held = {path.name for path in (fitted / "maps").iterdir()}
     files = {name + ending for name in MAPS for ending in (".nii.gz", ".json")}
-    assert held == {*files, "maps.png", "peaks.nii.gz", "peaks.json"}  # the folder had no peaks
+    assert held == {*files, "maps.json", "maps.png", "peaks.nii.gz", "peaks.json"}  # the folder had no peaks
     for name in MAPS:
         sidecar = json.loads((fitted / "maps" / f"{name}.json").read_text())
         assert sidecar["Units"] and sidecar["Description"] and sidecar["Sources"] == [str(fitted)]
@@ -88,7 +88,7 @@ def test_results_that_cannot_be(capsys, tmp_path):
     before = everything_in(tmp_path)
     for arguments, says in (
         ((negative,), "voxels in the mask hold any tissue"),
-        ((alone, "--only", "fraction_gm"), "fraction_gm: the result has 1 tissues (wm)"),
+        ((alone, "--only", "fraction_gm"), "fraction_gm: the result has 1 tissue (wm)"),
         ((tmp_path / "none",), "no such file"),
     ):
         ran = run_program(capsys, "maps", *arguments, "--dest", tmp_path / "out")

@@ -63,7 +63,7 @@ def test_in_a_file_a_long_stage_tells_how_far_it_is(capsys, monkeypatch):
         work(report)
     told = capsys.readouterr().err.splitlines()
     assert told[:2] == ["gradient check", "training"]
-    assert told[2].startswith("training 75 %  loss 1.57  data 1  sparsity 1.2")
+    assert told[2].startswith("training 75 %, 20 s left  loss 1.57  data 1  sparsity 1.2")
     assert told[3:] == ["inference", "inference 100 %"]
 
 

@@ -46,6 +46,39 @@ def test_estimation_needs_no_name(capsys, tmp_path, scan):
     assert everything_in(tmp_path / "short") == everything_in(tmp_path / "options")
 
 
+def test_what_is_there_is_replaced_with_force_alone(capsys, tmp_path, scan):
+    """Also what is of other tissues: a folder of responses is read as those of one scan."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "response_gm.txt").write_text("precious")
+    ran = run_program(capsys, "response", *words(scan), "--out", out)
+    assert ran.code == 2 and "response_gm.txt: exists already; give another name, or --force" in ran.err
+    assert everything_in(out) == {"response_gm.txt": b"precious"}
+    assert run_program(capsys, "response", *words(scan), "--out", out, "--force").code == 0
+    assert set(everything_in(out)) == {f"response_{t}.txt" for t in ("wm", "gm", "csf")}
+    assert len(read_response_folder(out)) == 3
+
+
+def test_responses_appear_together_or_not_at_all(capsys, tmp_path, scan, monkeypatch):
+    def fail_at_csf(path, response):
+        if response.tissue == "csf":
+            raise OSError(28, "No space left on device")
+        write_response(path, response)
+
+    monkeypatch.setattr("shd.io.responses.write_response", fail_at_csf)
+    ran = run_program(capsys, "response", *words(scan), "--out", tmp_path / "out")
+    assert ran.code == 2 and "out: cannot be written (No space left on device)" in ran.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_table_beside_the_scan_is_the_default_as_in_a_fit(capsys, tmp_path, scan):
+    ran = run_program(capsys, "response", scan["dwi"], "--mask", scan["mask"], "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    for command in (("fit",), ("response", "estimate")):
+        said = " ".join(run_program(capsys, *command, "--help").out.replace("│", " ").split())
+        assert "by default beside the scan, or in the .mif" in said and "not needed" not in said
+
+
 @pytest.mark.parametrize("arguments", [("response", "--help"), ("response", "mean", "--help")])
 def test_help_names_what_there_is(capsys, arguments):
     ran = run_program(capsys, *arguments)
@@ -83,8 +116,8 @@ def bad_inputs(tmp_path, subjects):
     (tmp_path / "empty").mkdir()
     first = subjects[0]
     return {
-        "one file": ([first / "response_wm.txt"], "1 responses: a mean needs at least 2"),
-        "files and folders": ([first, first / "response_wm.txt"], "1 folders and 1 files: give either alone"),
+        "one file": ([first / "response_wm.txt"], "1 response: a mean needs at least 2"),
+        "files and folders": ([first, first / "response_wm.txt"], "1 folder and 1 file: give either alone"),
         "other shells": ([first, other], "b = 0, 1000, 3000, but the first 3, b = 0, 1000, 2000"),
         "other tissues": ([first, few], "few: responses of wm but"),
         "two tissues": ([first / "response_wm.txt", first / "response_gm.txt"], "2 is of gm but the first of wm"),

@@ -98,6 +98,7 @@ def test_training_writes_its_files_and_learns(trained):
     assert len(record["subjects"]["held_out"]) == 1 and len(record["subjects"]["learned"]) == 3
     precisions = [float(row["held_out_average_precision"]) for row in rows]
     assert record["validation"]["best"]["held_out_average_precision"] == pytest.approx(max(precisions))
+    assert 0 < float(rows[0]["held_out_chance"]) == float(rows[-1]["held_out_chance"]) < precisions[-1]
     assert 0 < stored.thresholds[0] < 1 and sum(record["frequencies"]) == pytest.approx(1)
 
 
@@ -214,8 +215,9 @@ def test_without_held_out_scans_the_scores_say_that_they_are_of_those_learned_fr
 
 def test_patience_ends_a_training_that_gets_no_better(capsys, options, tmp_path):
     run = ("--steps", "30", "--learning-rate", "9", "--patience", "1", "--out", tmp_path / "n")
-    assert run_program(capsys, "segment", "train", *options, *run).code == 0
-    assert json.loads((tmp_path / "n" / "run.json").read_text())["steps"] < 30
+    ran = run_program(capsys, "segment", "train", *options, *run)
+    assert ran.code == 0 and json.loads((tmp_path / "n" / "run.json").read_text())["steps"] < 30
+    assert "nothing was learned: the best of 2 validations is that of step 0 (average prec" in " ".join(ran.err.split())
 
 
 def test_subjects_to_validate_on_can_be_listed(capsys, place, options, tmp_path):
@@ -403,7 +405,11 @@ def test_models_that_cannot_be_used_are_one_error(capsys, place, trained, tmp_pa
     write_model(other, Deconvolver(ModelConfig(input_channels=2, tissues=("wm",), width=2, levels=2)))
     short = tmp_path / "short.safetensors"
     short.write_bytes((trained / "model.safetensors").read_bytes()[:-9])
-    messages = {other: "holds model, not a segmentation network", short: "cannot be read"}
+    messages = {
+        other: "holds model, not a segmentation network; give the model.safetensors of shd segment train",
+        short: "cannot be read",
+        trained: "cannot be read (it is a folder); give the model.safetensors of shd segment train",
+    }
     for model, message in messages.items():
         ran = run_program(capsys, "segment", "predict", model, place / "study.tsv", "--out", tmp_path / "p")
         assert ran.code == 2 and message in " ".join(ran.err.split()) and "Traceback" not in ran.err

@@ -162,7 +162,7 @@ BAD = [
         ("far.json", "--affine", "affine.txt", "--shape", "5", "5", "5", "--voxel-size", "2"),
         "an affine and a voxel size of 2 mm",
     ),
-    (("crossing", "--affine", "short.txt"), "short.txt: 1 rows of 3 numbers; an affine has 4 of 4"),
+    (("crossing", "--affine", "short.txt"), "short.txt: 1 row of 3 numbers; an affine has 4 of 4"),
 ]
 
 

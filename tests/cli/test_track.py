@@ -110,6 +110,12 @@ def test_existing_files_are_kept_unless_forced(capsys, tmp_path, place):
     assert matplotlib.image.imread(tmp_path / "tracks.png").shape[1] > 300
 
 
+def test_a_folder_that_cannot_be_written_is_found_before_tracking(capsys, tmp_path, place, monkeypatch):
+    monkeypatch.setattr("shd.fitting.track.track_field", None)
+    ran = run_program(capsys, "track", place / "fod.nii.gz", "--out", tmp_path / "none" / "tracks.trx")
+    assert ran.code == 2 and "cannot write in" in ran.err and "none (No such file" in " ".join(ran.err.split())
+
+
 def test_fewer_than_asked_for_are_written_with_a_warning(capsys, tmp_path, place):
     options = ("--seed-count", 20, "--select", 30, "--out", tmp_path / "tracks.trx", "--algorithm", "deterministic")
     ran = run_program(capsys, "track", place / "fod.nii.gz", *options)

@@ -155,7 +155,7 @@ def interrupted(options, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_save", save_and_stop)
+        patch.setattr(module, "save", save_and_stop)
         assert train(*options, "--checkpoint-seconds", "0", "--out", tmp_path / "out") == 130
     return tmp_path / "out"
 
@@ -253,6 +253,9 @@ def test_measured_scans_alone(capsys, cohort, options, tmp_path):
     ran = run_program(capsys, "train", *options, "--subjects", cohort, *alone, "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
     assert "density" not in rows_of(tmp_path / "out")[-1]
+    assert "loss on other boxes of the subjects learned from: " in ran.out and "held-out" not in ran.out
+    assert "on_learned" in rows_of(tmp_path / "out")[-1] and "held_out" not in rows_of(tmp_path / "out")[-1]
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["on_learned_loss"]["best"] > 0
 
 
 def refusal(capsys, out, *arguments):
@@ -269,6 +272,12 @@ def test_subjects_of_other_tissues(capsys, cohort, options, tmp_path):
     group = ("--group-response", cohort.parent, "--config", tmp_path / "wm.json", "--simulated", "0")
     message = refusal(capsys, tmp_path / "out", *options, "--subjects", cohort, *group)
     assert "a: 3 tissues (wm, gm, csf), but the network has 1 (wm)" in message and "--group-response" in message
+
+
+def test_responses_of_other_shells_name_the_subject(capsys, cohort, options, tmp_path):
+    (tmp_path / "response_wm.txt").write_text("3000 0\n1500 -400\n")
+    message = refusal(capsys, tmp_path / "out", *options, "--subjects", cohort, "--group-response", tmp_path)
+    assert message.startswith("error: a: ") and "2 rows" in message and "the scan has 3" in message
 
 
 def test_subjects_that_are_none(capsys, options, tmp_path):

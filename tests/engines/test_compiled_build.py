@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from shd.engines.choice import choose_engine, compiled_engine, describe_engine
-from shd.engines.compiled import build, operations
+from shd.engines.compiled import build, estimate, operations
 from shd.engines.compiled.build import BuildError, library_path
 from shd.engines.compiled.library import Kernels, kernels
 from shd.errors import ResourceError
+from shd.simulation.protocols import RESEARCH
 from tests.engines.cases import CUTS, Case, assert_equals_reference
 from tests.support.engines import require
+from tests.support.rounds import assert_compiled_equals_double
 
 REMEMBERED = (compiled_engine, library_path, kernels)
 X = torch.zeros(6, 1, 2, 2, 2, 3)
@@ -249,6 +251,8 @@ def test_kernels_for_other_processors_compute_the_same(name, real_library, monke
     subprocess.run([build._compiler(), *build._FLAGS, *options, source, "-o", str(library)], check=True)
     other = Kernels(ctypes.CDLL(str(library)))
     monkeypatch.setattr(operations, "kernels", lambda: other)
+    monkeypatch.setattr(estimate, "kernels", lambda: other)
+    assert_compiled_equals_double(RESEARCH, 3, nside=2)
     sizes = [
         Case(2, channels=(count, 3), outputs=outputs, halved=(True, False), grid=(2, 4, 2), order=3)
         for count, outputs in ((1, 1), (4, 5), (9, 8), (17, 33))

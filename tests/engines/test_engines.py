@@ -133,6 +133,29 @@ def test_activations_outside_the_mask_are_exactly_zero(engine):
     assert float(y.min()) == 0
 
 
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_whole_regions_outside_the_mask_are_zero_and_have_no_gradient(engine):
+    """More columns than a slab has: the compiled kernels leave such slabs out. The rest is by the definition."""
+    require(engine)
+    level = sphere_hierarchy(2, 1).levels[0]
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(level.vertices, 1, 4, 6, 6, 5, generator=generator, dtype=torch.float64)
+    scale, shift = (torch.randn(1, 4, 6, 6, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    for part in (scale, shift):
+        part[:, 1:3] = 0
+    chosen = choose_engine(engine, z, 4)
+    leaves = [part.requires_grad_() for part in (chosen.enter(z, level), scale, shift)]
+    expected = torch.relu(leaves[1] * chosen.leave(leaves[0], level) + leaves[2])
+    turned = chosen.turn(leaves[0], level, *leaves[1:])
+    for found in (chosen.leave(leaves[0], level, *leaves[1:]), chosen.leave(turned, level)):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+        assert not found[:, :, 1:3].any()
+        weight = torch.randn(found.shape, generator=generator, dtype=torch.float64)
+        ours, theirs = (torch.autograd.grad(y, leaves, weight, retain_graph=True) for y in (found, expected))
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
+
+
 class TestGradcheck:
     """The compiled operations' gradients against differences of their values, in double precision."""
 

@@ -82,7 +82,7 @@ def test_volumes_chosen_keep_their_gradients(phantom):
 
 
 def test_impossible_folds_are_refused(phantom):
-    with pytest.raises(EvaluationError, match="1 parts"):
+    with pytest.raises(EvaluationError, match="1 part: "):
         cross_validate(true_answer(phantom), phantom.scan, phantom.responses, folds=1)
     few = with_volumes(phantom.scan, np.arange(13))  # 7 directions of b=1000
     with pytest.raises(EvaluationError, match="b=1000 has 7 directions, of which"):

@@ -53,7 +53,7 @@ def test_the_same_table_gives_the_same_parts():
 
 
 def test_impossible_numbers_are_refused():
-    with pytest.raises(EvaluationError, match="1 parts"):
+    with pytest.raises(EvaluationError, match="1 part: "):
         even_subsets(GRADIENTS, 1)
     with pytest.raises(EvaluationError, match="b=1000 has 30 directions, too few for 31"):
         even_subsets(GRADIENTS, 31)

@@ -19,6 +19,7 @@ from shd.fitting.cohort_subject import DONE, DONE_BEFORE, FAILED, Choices
 from shd.io.bids_inputs import read_participants
 from shd.io.bids_names import Entities, read_template
 from shd.io.responses import read_stored_response, write_response
+from shd.io.subject_inputs import inputs_of
 from shd.report.bids_page import participant_page
 from shd.signal.response import Response
 from tests.support.fits import BVALUES, ROWS, record, store_fit
@@ -34,7 +35,7 @@ def quick(subject, folder, choices, extra, report=None):
     if (subject.dwi.parent / "damaged").exists():
         raise ScanError(f"{subject.dwi.name}: damaged or cut short")
     place = subject.dwi.parents[3 if "ses" in subject.name else 2].parent
-    store_fit(folder.partial, inputs={"dwi": str(subject.dwi), **extra})
+    store_fit(folder.partial, inputs={**inputs_of(subject), **extra})
     name = subject.name.removesuffix(SPACE)
     for tissue, rows in ROWS.items():
         write_response(folder.partial / f"response_{tissue}.txt", Response(tissue, BVALUES, GAINS[name] * rows))
@@ -157,7 +158,7 @@ def test_every_scan_has_its_files_log_record_and_page(place):
         log = (out / "logs" / f"{name}{SPACE}.log").read_text()
         assert ": done after" in log and "_desc-preproc_dwi.nii.gz" in log and "inference 1.5, peaks 0.2" in log
         record = json.loads((out / "logs" / f"{name}{SPACE}_run.json").read_text())
-        assert all((out / path).is_file() for path in record["files"].values())
+        assert all((out / path).is_file() for path in record["files"].values()) and "written" not in record
     assert not list((place / "work").iterdir())
     assert json.loads((out / "logs" / "cohort.json").read_text())["counts"] == {"done": 5}
     page = (out / "sub-02.html").read_text()
@@ -303,6 +304,19 @@ def test_other_group_responses_are_other_results(place):
     write_response(place / "out" / "group" / "response_gm.txt", Response("gm", BVALUES, 2 * ROWS["gm"]))
     outcomes = run(place, **given)
     assert states(outcomes) == dict.fromkeys(NAMES, FAILED) and "--force" in outcomes[0].error
+    assert f"gm {place}/out/group/response_gm.txt has changed" in outcomes[0].error
+
+
+@pytest.mark.parametrize("ending", ["_desc-preproc_dwi.b", "_desc-brain_mask.nii.gz"])
+def test_a_table_or_mask_corrected_since_is_another_result(place, ending):
+    """A mask that QSIPrep writes later is one, too."""
+    run(place)
+    corrected = place / "qsiprep" / "sub-04" / "dwi" / f"sub-04{SPACE}{ending}"
+    corrected.write_text("1 0 0 0")
+    outcomes = run(place)
+    assert states(outcomes) == dict.fromkeys(NAMES, DONE_BEFORE) | {"sub-04": FAILED}
+    assert f"{corrected} {'has changed' if ending.endswith('.b') else 'was not used'}" in outcomes[-1].error
+    assert states(run(place, force=True)) == dict.fromkeys(NAMES, DONE)
 
 
 def test_a_group_response_is_replaced_only_by_force(place):
@@ -326,7 +340,7 @@ def test_a_group_without_results(place):
     run_participants(dataset, subjects[:1], Choices(model="small"), workers=1)
     with (
         pytest.warns(ShdWarning, match="4 of 5 scans have no results and are left out: sub-02_ses-a"),
-        pytest.raises(ResponseError, match="1 responses: a mean needs at least 2"),
+        pytest.raises(ResponseError, match="1 response: a mean needs at least 2"),
     ):
         average_participants(dataset, subjects)
     assert not (place / "out" / "group").exists()
@@ -338,7 +352,7 @@ def test_scans_with_other_tissues_have_no_mean(place):
     record = json.loads(path.read_text())
     del record["files"]["response gm"], record["files"]["response csf"]
     path.write_text(json.dumps(record))
-    with pytest.raises(ResponseError, match=r"sub-04: responses of 1 tissues \(wm\) but sub-01 has 3"):
+    with pytest.raises(ResponseError, match=r"sub-04: responses of 1 tissue \(wm\) but sub-01 has 3"):
         average_participants(dataset_of(place), read_participants(place / "qsiprep"))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from shd.fitting.cohort import infer_cohort
 from shd.fitting.cohort_subject import DONE, DONE_BEFORE, FAILED, Choices, Folders, infer_subject
 from shd.io.fodf import read_fod
 from shd.io.images import write_image
+from shd.io.nifti import read_image
+from shd.io.subject_inputs import inputs_of
 from shd.io.subjects import Subject, read_subjects
 from tests.support.cohorts import SHAPE, store_cohort, store_model
 from tests.support.stored import everything_in
@@ -112,7 +115,7 @@ def quick(place, monkeypatch):
 
     def publish(subject, folder, choices, extra):
         published.append(subject.name)
-        record = {"inputs": {"dwi": str(subject.dwi), **extra}}
+        record = {"inputs": {**inputs_of(subject), **extra}}
         (folder.partial / "run.json").write_text(json.dumps(record))
         folder.publish()
 
@@ -120,29 +123,122 @@ def quick(place, monkeypatch):
     return published
 
 
-@pytest.mark.parametrize("change", ["model", "degree", "scan", "half a folder"])
-def test_what_is_of_other_inputs_is_not_taken_for_done(place, tmp_path, quick, change):
-    """It is not replaced without force either."""
-    subjects, choices = subjects_of(place), choices_of(place)
-    infer_cohort(subjects, tmp_path, choices, workers=1)
+def corrected(change, subjects, place, choices):
+    """Return subjects and choices of which one thing is changed: a file in its place, another file, or a choice."""
+    first = subjects[0].dwi.parent
     if change == "model":
-        other = tmp_path / "other.safetensors"
-        choices = replace(choices, model=str(store_other_model(place, other)))
-    elif change == "degree":
-        choices = replace(choices, degree=8)
-    elif change == "scan":
-        subjects = tuple(replace(s, dwi=place / "one" / "dwi.nii.gz") for s in subjects)
-    else:
-        for name in NAMES:
-            (tmp_path / name / "run.json").rename(tmp_path / name / "mask.nii.gz")
+        return subjects, replace(choices, model=str(store_other_model(place, first / "other.safetensors")))
+    if change == "degree":
+        return subjects, replace(choices, degree=8)
+    if change == "scan":
+        return tuple(replace(s, dwi=first / "dwi.nii.gz") for s in subjects), choices
+    if change == "no mask":
+        return tuple(replace(s, mask=None) for s in subjects), choices
+    for subject in subjects:
+        if change == "mask":
+            image, mask = read_image(subject.mask)
+            write_image(subject.mask, [mask * (np.indices(SHAPE)[0] > 0)], SHAPE, image.affine, None)
+        elif change == "bvec":  # beside the scan, in no list
+            bvec = subject.dwi.with_name("dwi.bvec")
+            x, *others = bvec.read_text().splitlines()
+            bvec.write_text("\n".join([" ".join(f"{-float(word):.8g}" for word in x.split()), *others]))
+        elif change == "QSIPrep":
+            subject.dwi.with_name("dwi.json").write_text('{"GeneratedBy": [{"Name": "QSIPrep"}]}')
+        else:
+            response = subject.responses["wm"]
+            response.write_text(response.read_text().replace("3000.5", "3100.5"))
+    return subjects, choices
+
+
+CHANGES = {
+    "model": "another model_fingerprint",
+    "degree": "degree was None, not 8",
+    "scan": "dwi {first}/dwi.nii.gz is not what {here}/dwi.nii.gz was",
+    "mask": "mask {here}/mask.nii.gz has changed",
+    "no mask": "mask {here}/mask.nii.gz was used",
+    "bvec": "bvec {here}/dwi.bvec has changed",
+    "QSIPrep": "directions were read as FSL's, not QSIPrep's",
+    "response": "wm {here}/wm.txt has changed",
+}
+
+
+@pytest.fixture
+def own(place, tmp_path):
+    """Subjects whose files a test may change."""
+    for name in NAMES:
+        shutil.copytree(place / name, tmp_path / "scans" / name)
+        (tmp_path / "scans" / name / "wm.txt").write_text("# Shells: 0,1000,3000\n3000.5\n900\n400\n")
+    return lying_in(tmp_path / "scans", subjects_of(place))
+
+
+def lying_in(folder, subjects):
+    """Return the subjects with their files in folders of theirs."""
+    return tuple(
+        replace(
+            subject,
+            dwi=folder / subject.name / "dwi.nii.gz",
+            mask=folder / subject.name / "mask.nii.gz",
+            responses={"wm": folder / subject.name / "wm.txt"},
+        )
+        for subject in subjects
+    )
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_of_other_inputs_is_not_taken_for_done(place, own, tmp_path, quick, change):
+    """It is not replaced without force either, and said to be of other inputs, and of which."""
+    out, choices = tmp_path / "out", choices_of(place)
+    infer_cohort(own, out, choices, workers=1)
+    before = everything_in(out)
+    subjects, choices = corrected(change, own, place, choices)
     expected = dict.fromkeys(NAMES, FAILED) | ({"one": DONE_BEFORE} if change == "scan" else {})
-    outcomes = infer_cohort(subjects, tmp_path, choices, workers=1)
+    outcomes = infer_cohort(subjects, out, choices, workers=1)
     assert states(outcomes) == expected
-    assert "holds 1 files already" in outcomes[-1].error and "--force" in outcomes[-1].error
+    said = CHANGES[change].format(here=own[-1].dwi.parent, first=own[0].dwi.parent)
+    assert said in outcomes[-1].error
+    assert f"{out}/four/run.json: of other inputs" in outcomes[-1].error and "--force" in outcomes[-1].error
+    after = everything_in(out)
+    assert {name for name in after if after[name] != before[name]} <= {"cohort.json"}
     del quick[:]
-    forced = infer_cohort(subjects, tmp_path, replace(choices, force=True), workers=1)
+    forced = infer_cohort(subjects, out, replace(choices, force=True), workers=1)
     assert states(forced) == dict.fromkeys(NAMES, DONE)
     assert quick == list(NAMES)
+    assert states(infer_cohort(subjects, out, choices, workers=1)) == dict.fromkeys(NAMES, DONE_BEFORE)
+
+
+def test_files_that_are_moved_or_copied_anew_are_the_same(place, own, tmp_path, quick):
+    """As a data set is in a container, or after it was fetched again."""
+    out, choices = tmp_path / "out", choices_of(place)
+    infer_cohort(own, out, choices, workers=1)
+    (tmp_path / "scans").rename(tmp_path / "data")
+    moved = lying_in(tmp_path / "data", own)
+    for subject in moved:
+        subject.mask.touch()
+    assert states(infer_cohort(moved, out, choices, workers=1)) == dict.fromkeys(NAMES, DONE_BEFORE)
+
+
+def test_half_a_folder_is_not_taken_for_done(place, tmp_path, quick):
+    """As where the machine stops while files take their places: run.json would come last."""
+    infer_cohort(subjects_of(place), tmp_path, choices_of(place), workers=1)
+    for name in NAMES:
+        (tmp_path / name / "mask.nii.gz").touch()
+        (tmp_path / name / ".partial").mkdir()
+        (tmp_path / name / "run.json").rename(tmp_path / name / ".partial" / "run.json")
+    outcomes = infer_cohort(subjects_of(place), tmp_path, choices_of(place), workers=1)
+    assert states(outcomes) == dict.fromkeys(NAMES, FAILED)
+    assert "holds 1 file already" in outcomes[-1].error and "--force" in outcomes[-1].error
+
+
+def test_a_result_that_does_not_say_of_which_files_it_is_is_not_taken_for_done(place, tmp_path, quick):
+    """As those made before this was recorded."""
+    infer_cohort(subjects_of(place), tmp_path, choices_of(place), workers=1)
+    record = tmp_path / "one" / "run.json"
+    content = json.loads(record.read_text())
+    del content["inputs"]["states"]
+    record.write_text(json.dumps(content))
+    outcomes = infer_cohort(subjects_of(place), tmp_path, choices_of(place), workers=1)
+    assert states(outcomes) == dict.fromkeys(NAMES, DONE_BEFORE) | {"one": FAILED}
+    assert "which files it was made of is not recorded" in outcomes[0].error
 
 
 def store_other_model(place, path):
@@ -296,12 +392,12 @@ def test_workers_share_the_memory(place, monkeypatch):
     sharing = replace(choices_of(place), tile=None, sharers=4)
     assert cohort_subject._tile(SHAPE, sharing) is None  # fits whole
     large = (100, 100, 100)
-    monkeypatch.setattr(cohort_subject, "voxels_that_fit", lambda config, device, engine: 4 * 28**3)
+    monkeypatch.setattr(cohort_subject, "voxels_that_fit", lambda config, device, engine, sharers: 4 * 28**3 // sharers)
     assert cohort_subject._tile(large, sharing) == 8  # (2·8 + 2·6)³ = 28³
     assert cohort_subject._tile((28, 28, 28), sharing) is None
     assert cohort_subject._tile(large, replace(sharing, sharers=1)) is None
     assert cohort_subject._tile(large, replace(sharing, tile=6)) == 6
-    monkeypatch.setattr(cohort_subject, "voxels_that_fit", lambda config, device, engine: 1)
+    monkeypatch.setattr(cohort_subject, "voxels_that_fit", lambda config, device, engine, sharers: 1)
     assert cohort_subject._tile(large, sharing) == 4
 
 

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from shd.errors import FormatError, OutputError, SettingsError
+from shd.errors import FormatError, OutputError, ScanError, SettingsError, ShdWarning
 from shd.fitting.convert import convert_harmonics, convert_peaks
 from shd.fodf.peaks import Peaks, find_peaks
 from shd.io.fodf import read_fod, write_fod
@@ -185,3 +185,54 @@ def test_the_highest_peaks_are_kept_whatever_their_order(tmp_path, peaks, layout
     read, _, _ = read_laid_out(tmp_path / "few.nii", LAYOUTS[layout], ranked=False)
     count = LAYOUTS[layout].count
     np.testing.assert_allclose(read.amplitudes, given.amplitudes[..., :count], rtol=1e-5)
+
+
+def test_unit_lengths_tell_scilpys_peaks_where_axes_cannot(tmp_path):
+    """On a grid along the scanner's axes, and of scattered fibres on any; scilpy's longest peaks are 1 by default."""
+    fods = scattered_fibres()[0]
+    found = find_peaks(fods.reshape(-1, fods.shape[-1])).on_grid(np.ones(fods.shape[:3], bool))
+    relative = Peaks(found.directions, found.amplitudes / found.amplitudes.max(axis=-1, keepdims=True))
+    for affine in (np.diag([2.0, 2, 2, 1]), AFFINE):
+        for name, peaks, layout in (("unit", found, "scilpy"), ("relative", relative, "mrtrix")):
+            write_laid_out(tmp_path / f"{name}.nii.gz", peaks, affine, LAYOUTS[layout])
+            done = convert_peaks(bare(tmp_path / f"{name}.nii.gz"), tmp_path / "back.nii.gz", force=True)
+            assert done.known[0].value == "scilpy"
+            assert "guessed: each voxel's longest peak has length 1" in done.known[0].how
+    long = Peaks(found.directions, 0.7 * found.amplitudes)
+    write_laid_out(tmp_path / "long.nii.gz", long, np.diag([2.0, 2, 2, 1]), LAYOUTS["mrtrix"])
+    done = convert_peaks(bare(tmp_path / "long.nii.gz"), tmp_path / "back.nii.gz", force=True)
+    assert done.known[0].value == "mrtrix"
+
+
+def test_amplitudes_of_scilpys_peaks_are_found_beside_them(tmp_path, bundles):
+    affine = np.diag([2.0, 2, 2, 1])
+    found = find_peaks(bundles.reshape(-1, 45)).on_grid(np.ones(bundles.shape[:3], bool))
+    write_laid_out(tmp_path / "there.nii.gz", found, affine, LAYOUTS["scilpy"])
+    (tmp_path / "there.json").unlink()
+    convert_peaks(tmp_path / "there.nii.gz", tmp_path / "back.nii.gz")
+    back, _, _ = read_laid_out(tmp_path / "back.nii.gz", LAYOUTS["mrtrix"])
+    np.testing.assert_allclose(back.amplitudes, found.amplitudes, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_voxels_that_are_not_finite_become_zero_with_a_warning(tmp_path, bundles, value):
+    spoilt = bundles.copy()
+    spoilt[3, 4, 5, 7] = spoilt[0, 0, 0, 0] = value
+    nib.save(nib.Nifti1Image(spoilt, AFFINE), tmp_path / "spoilt.nii.gz")
+    with pytest.warns(ShdWarning, match=r"spoilt\.nii\.gz: 2 of 3584 voxels hold values that are not finite; zeros"):
+        convert_harmonics(tmp_path / "spoilt.nii.gz", tmp_path / "a.nii")
+    expected = bundles.copy()
+    expected[3, 4, 5] = 0
+    np.testing.assert_allclose(read_fod(tmp_path / "a.nii")[0], expected, atol=1e-6)
+
+
+def test_of_a_folder_an_image_is_asked_for(tmp_path):
+    with pytest.raises(ScanError, match=r"fit: is a folder; give one image, as .*fit/wm_fod\.nii\.gz"):
+        convert_harmonics(folder(tmp_path / "fit"), tmp_path / "a.nii")
+    with pytest.raises(ScanError, match=r"fit: is a folder; give one image, as .*fit/peaks\.nii\.gz"):
+        convert_peaks(tmp_path / "fit", tmp_path / "a.nii")
+
+
+def folder(path):
+    path.mkdir()
+    return path

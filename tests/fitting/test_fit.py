@@ -30,7 +30,10 @@ def test_steps_are_all_it_needs(phantom):
     assert result.fod.degree == 12 and result.peaks.amplitudes.shape == (6, 6, 4, 5)
     assert set(result.fod.isotropic) == {"gm", "csf"}
     assert [row["step"] for row in result.history] == [0, 1, 2]
-    assert list(dict.fromkeys(stages)) == ["gradient check", "first estimate", "training", "inference", "peaks"]
+    done = ["gradient check", "first estimate", "training", "inference", "peaks", "residual"]
+    assert list(dict.fromkeys(stages)) == done
+    assert result.residual.shape == (6, 6, 4) and 0.5 < np.median(result.residual[phantom.scan.mask]) < 1.5
+    assert 14 < result.snr < 28  # it is 20
     assert set(result.seconds) >= {"training", "inference", "peaks"}
 
 

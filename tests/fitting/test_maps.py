@@ -58,16 +58,26 @@ def test_fixel_maps_are_aligned_with_the_peaks(fod):
 
 def test_the_threshold_counts_peaks(fod):
     peaks = peaks_on_grid(fod)
-    low, high = (make_maps(fod, peaks, ("nufo",), threshold=t)["nufo"] for t in (0.0, 0.6))
+    low, high = (make_maps(fod, peaks, ("nufo",), threshold=t, relative_threshold=0.0)["nufo"] for t in (0.0, 0.6))
     assert low.sum() == (peaks.amplitudes > 0).sum() and high.sum() == (peaks.amplitudes > 0.6).sum() < low.sum()
     with pytest.raises(SettingsError, match=r"peak threshold -0\.1: give an amplitude of 0 or more"):
         make_maps(fod, peaks, ("nufo",), threshold=-0.1)
 
 
+def test_peaks_far_below_the_highest_of_their_voxel_do_not_count(fod):
+    peaks = peaks_on_grid(fod)
+    half = make_maps(fod, peaks, ("nufo",), threshold=0.0, relative_threshold=0.5)["nufo"]
+    expected = (peaks.amplitudes > 0.5 * peaks.amplitudes[..., :1]).sum(-1)
+    np.testing.assert_array_equal(half, expected)
+    assert half.sum() < (peaks.amplitudes > 0).sum()
+    with pytest.raises(SettingsError, match=r"relative peak threshold 1\.5: give a share of the highest peak, 0 to 1"):
+        make_maps(fod, peaks, ("nufo",), relative_threshold=1.5)
+
+
 def test_without_tissues_there_are_no_fractions(fod):
     alone = FodField(fod.wm, {}, fod.affine, fod.mask)
     assert set(MAPS) - set(wanted_maps(alone)) == {"fraction_wm", "fraction_gm", "fraction_csf", "tissue_sum"}
-    with pytest.raises(ScanError, match=r"tissue_sum: the result has 1 tissues \(wm\); give the folder of a fit of"):
+    with pytest.raises(ScanError, match=r"tissue_sum: the result has 1 tissue \(wm\); give the folder of a fit of"):
         wanted_maps(alone, ["gfa", "tissue_sum"])
 
 

@@ -1,6 +1,7 @@
 """The output folder appears whole or not at all, on one disk or two."""
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.support.stored import everything_in
 
 def fill(folder, *names):
     for name in names:
-        (folder.partial / name).write_text(name)
+        (folder.partial / name).write_text("{}" if name.endswith(".json") else name)
 
 
 def test_a_new_folder_appears_by_one_rename(tmp_path):
@@ -76,23 +77,103 @@ def test_a_checkpoint_inside_an_existing_folder_is_found_again(tmp_path):
     assert OutputFolder(tmp_path / "out").checkpoint.read_text() == "checkpoint.safetensors"
 
 
-def test_files_of_others_need_force_and_stay(tmp_path):
-    (tmp_path / "out").mkdir()
-    for name in ("thesis.txt", "gm.nii.gz", "run.json"):
-        (tmp_path / "out" / name).write_text("old")
-    with pytest.raises(OutputError, match=r"out: holds 3 files already \(gm\.nii\.gz, …\); give another --out"):
-        OutputFolder(tmp_path / "out")
+def earlier(out, *names, record="run.json"):
+    """Publish a result whose files hold "old"."""
+    folder = OutputFolder(out)
+    for name in names:
+        (folder.partial / name).parent.mkdir(exist_ok=True)
+        (folder.partial / name).write_text("old")
+    (folder.partial / record).write_text("{}")
+    folder.publish()
+
+
+def contents(folder):
+    """Return what the files hold, but for run.json, which lists them."""
+    return {name: held.decode() for name, held in everything_in(folder).items() if name != "run.json"}
+
+
+def test_a_result_lists_its_files(tmp_path):
+    earlier(tmp_path / "out", "gm.nii.gz", "truth/fod.nii.gz")
+    listed = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert listed == {"written": ["gm.nii.gz", "run.json", "truth/fod.nii.gz"]}
+
+
+def test_force_replaces_an_earlier_result_and_nothing_else(tmp_path):
+    out = tmp_path / "out"
+    earlier(out, "gm.nii.gz", "wm_fod.nii.gz", "truth/fod.nii.gz")
+    for name in ("thesis.txt", "log.csv", "truth/mine.nii.gz"):
+        (out / name).write_text("mine")
+    with pytest.raises(OutputError, match=r"out: holds 6 files already \(gm\.nii\.gz, …\); give .* --out, or --force$"):
+        OutputFolder(out)
+    folder = OutputFolder(out, force=True)
+    fill(folder, "wm_fod.nii.gz", "csf.nii.gz", "run.json")
+    assert [path.name for path in folder.publish()] == ["csf.nii.gz", "run.json", "wm_fod.nii.gz"]
+    new = {name: name for name in ("csf.nii.gz", "wm_fod.nii.gz")}
+    mine = {name: "mine" for name in ("thesis.txt", "log.csv", "truth/mine.nii.gz")}
+    assert contents(out) == {**new, **mine, "truth": ""}
+    assert json.loads((out / "run.json").read_text())["written"] == ["csf.nii.gz", "run.json", "wm_fod.nii.gz"]
+
+
+@pytest.mark.parametrize("record", [None, "{}", "thesis", '{"written": ["../other.txt", "/etc/hosts"]}'])
+def test_a_folder_without_a_result_is_not_touched_by_force_either(tmp_path, record):
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "other.txt").write_text("mine")
+    for name in ("mask.nii.gz", "log.csv", "response_gm.txt"):
+        (out / name).write_text("mine")
+    if record is not None:
+        (out / "run.json").write_text(record)
+    before = everything_in(tmp_path)
+    says = r"files already \(log\.csv, …\); give another --out$"
+    with pytest.raises(OutputError, match=says):
+        OutputFolder(out)
+    with pytest.raises(OutputError, match=r", and --force replaces nothing but an earlier result; give another --out$"):
+        OutputFolder(out, force=True)
+    assert everything_in(tmp_path) == before
+
+
+def test_a_file_in_the_way_stays_and_so_do_the_new_results(tmp_path):
+    earlier(tmp_path / "out", "wm_fod.nii.gz")
+    (tmp_path / "out" / "gm.nii.gz").write_text("mine")
+    before = everything_in(tmp_path / "out")
     folder = OutputFolder(tmp_path / "out", force=True)
-    fill(folder, "wm_fod.nii.gz", "run.json")
-    assert [path.name for path in folder.publish()] == ["run.json", "wm_fod.nii.gz"]
-    left = everything_in(tmp_path / "out")
-    assert left == {"thesis.txt": b"old", "run.json": b"run.json", "wm_fod.nii.gz": b"wm_fod.nii.gz"}
+    fill(folder, "wm_fod.nii.gz", "gm.nii.gz", "run.json")
+    with pytest.raises(OutputError, match=r"out/gm\.nii\.gz: is not of the earlier result, and not replaced"):
+        folder.publish()
+    folder.discard()
+    after = everything_in(tmp_path / "out")
+    assert {name: after[name] for name in before} == before
+    assert {path.name for path in folder.partial.iterdir()} == {"wm_fod.nii.gz", "gm.nii.gz", "run.json"}
 
 
-def test_run_json_comes_last_in_a_folder_in_use(tmp_path, monkeypatch):
-    """Renaming one by one may be interrupted: the folder without run.json is then known to be incomplete."""
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "run.json").write_text("old")
+def test_what_a_run_reads_is_not_replaced(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    earlier(out, "wm_fod.nii.gz", "mask.nii.gz")
+    (out / "dwi.nii.gz").write_text("mine")
+    (tmp_path / "link").symlink_to(out / "mask.nii.gz")
+    monkeypatch.chdir(out)
+    before = everything_in(tmp_path)
+    for path in (Path("mask.nii.gz"), tmp_path / "link", out, tmp_path / "out" / "run.json"):
+        with pytest.raises(OutputError, match=rf"^{path}: is read by this run, and --force would replace it; give"):
+            OutputFolder(out, force=True, inputs=[path])
+    assert everything_in(tmp_path) == before
+    OutputFolder(out, force=True, inputs=[out / "dwi.nii.gz", tmp_path / "absent.nii.gz"]).discard()
+    assert everything_in(tmp_path) == before
+
+
+def test_results_that_add_to_an_earlier_one(tmp_path):
+    earlier(tmp_path / "out", "gfa.nii.gz", "dec.nii.gz", record="maps.json")
+    folder = OutputFolder(tmp_path / "out", force=True, adds=True)
+    fill(folder, "dec.nii.gz", "maps.json", "nufo.nii.gz")
+    folder.publish()
+    held = contents(tmp_path / "out")
+    assert json.loads(held.pop("maps.json"))["written"] == ["dec.nii.gz", "gfa.nii.gz", "maps.json", "nufo.nii.gz"]
+    assert held == {"gfa.nii.gz": "old", "dec.nii.gz": "dec.nii.gz", "nufo.nii.gz": "nufo.nii.gz"}
+
+
+def test_the_record_comes_last_in_a_folder_in_use(tmp_path, monkeypatch):
+    """Renaming one by one may be interrupted: the folder without its record is then known to be incomplete."""
+    earlier(tmp_path / "out", "gm.nii.gz")
     folder = OutputFolder(tmp_path / "out", force=True)
     fill(folder, "run.json", "wm_fod.nii.gz")
     rename = Path.replace
@@ -102,12 +183,20 @@ def test_run_json_comes_last_in_a_folder_in_use(tmp_path, monkeypatch):
             raise OSError(errno.EIO, "Input/output error")
         return rename(path, target)
 
-    monkeypatch.setattr(Path, "replace", fail_at_fods)
-    with pytest.raises(OutputError, match=r"cannot be written \(Input/output error\); the results are in .*\.partial"):
-        folder.publish()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fail_at_fods)
+        with pytest.raises(OutputError, match=r"cannot be written \(Input/output error\); the results are in"):
+            folder.publish()
     folder.discard()
     assert not (tmp_path / "out" / "run.json").exists()
     assert {path.name for path in folder.partial.iterdir()} == {"run.json", "wm_fod.nii.gz"}  # hours of computing
+    (tmp_path / "out" / "csf.nii.gz").write_text("mine")
+    with pytest.raises(OutputError, match=r", or --force$"):
+        OutputFolder(tmp_path / "out")
+    again = OutputFolder(tmp_path / "out", force=True)
+    fill(again, "run.json", "wm_fod.nii.gz")
+    again.publish()
+    assert set(contents(tmp_path / "out")) == {"wm_fod.nii.gz", "csf.nii.gz"}
 
 
 @pytest.mark.parametrize("kind", ["file", "below a file", "link to a file"])

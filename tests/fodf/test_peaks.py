@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shd.fodf import peaks as peaks_module
 from shd.fodf.peak_reference import climb_without_derivatives, reference_peaks
-from shd.fodf.peaks import BLOCK, Peaks, find_peaks, half_sphere_neighbours, polynomial_map
+from shd.fodf.peaks import BLOCK, Peaks, find_peaks, half_sphere_neighbours, peaks_on_grid, polynomial_map
 from shd.sphere.directions import axial_angle, half_sphere, normalised
 from shd.sphere.harmonics import coefficient_count, even_harmonics, gaussian_factors
 from shd.sphere.rotations import random_rotation, rotate_harmonics
@@ -329,6 +330,17 @@ def test_the_polynomial_equals_the_harmonics_on_the_sphere(degree):
     monomials = [x ** (degree - s) * y ** (s - c) * z**c for s in range(degree + 1) for c in range(s + 1)]
     values = np.stack(monomials, axis=1) @ polynomial_map(degree)
     np.testing.assert_allclose(values, even_harmonics(points.T, degree), atol=1e-11)
+
+
+def test_peaks_on_a_grid_are_those_of_its_voxels(monkeypatch):
+    monkeypatch.setattr(peaks_module, "_COPIED", 7)
+    mask = np.random.default_rng(0).random((3, 4, 5)) > 0.5
+    fields = np.zeros((3, 4, 5, 15), np.float32)
+    fields[mask] = random_fields(int(mask.sum()), 4, 0.1)
+    found, expected = peaks_on_grid(fields, mask, count=3), find_peaks(fields[mask], count=3).on_grid(mask)
+    np.testing.assert_array_equal(found.directions, expected.directions)
+    np.testing.assert_array_equal(found.amplitudes, expected.amplitudes)
+    assert not peaks_on_grid(fields, np.zeros_like(mask)).numbers.any()
 
 
 def test_on_grid_undoes_masking():

@@ -186,13 +186,13 @@ def test_estimates_made_before_are_taken():
 def test_boxes_are_no_larger_than_the_mask_needs(monkeypatch):
     """The halo of a small scan is mostly empty, and was once 25 of 26 voxels computed."""
     sizes = []
-    forward = Deconvolver.forward
+    consume = Deconvolver.consume
 
-    def measured(model, features, mask, window):
+    def measured(model, given, mask, window):
         sizes.append(tuple(mask.shape[1:4]))
-        return forward(model, features, mask, window)
+        return consume(model, given, mask, window)
 
-    monkeypatch.setattr(Deconvolver, "forward", measured)
+    monkeypatch.setattr(Deconvolver, "consume", measured)
     result(np.ones(SHAPE, bool), core=16, halo=8)
     assert sizes == [(24, 6, 6), (32, 6, 6), (20, 6, 6)]
 
@@ -205,10 +205,10 @@ def test_cores_that_do_not_pool_are_refused():
 def test_out_of_memory_is_said_and_a_bug_is_not_hidden(monkeypatch):
     errors = iter([torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("a bug")])
 
-    def fail(model, features, mask, window):
+    def fail(model, given, mask, window):
         raise next(errors)
 
-    monkeypatch.setattr(Deconvolver, "forward", fail)
+    monkeypatch.setattr(Deconvolver, "consume", fail)
     with pytest.raises(ResourceError, match=r"44 × 6 × 6 voxels does not fit .* smaller core and halo than 64 and 0"):
         result(np.ones(SHAPE, bool))
     with pytest.raises(RuntimeError, match="a bug"):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from shd.errors import OutputError
-from shd.io.atomic import check_absent, whole_file, write_json
+from shd.io.atomic import check_absent, check_writable, whole_file, write_json
 
 
 def test_the_file_appears_at_the_end(tmp_path):
@@ -58,3 +58,13 @@ def test_what_exists_is_refused_unless_forced(tmp_path):
     check_absent([tmp_path / "a"], force=True)
     with pytest.raises(OutputError, match=r"a: exists already; give another name, or --force"):
         check_absent([tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_folder_that_cannot_be_written_is_known_beforehand(tmp_path):
+    check_writable([tmp_path / "a", tmp_path / "b"])
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OutputError, match=r"no/a: cannot write in .*no \(No such file"):
+        check_writable([tmp_path / "b", tmp_path / "no" / "a"])
+    (tmp_path / "a").touch()
+    with pytest.raises(OutputError, match="a: exists already"):
+        check_writable([tmp_path / "a"])

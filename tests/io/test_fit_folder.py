@@ -50,7 +50,7 @@ def test_an_image_alone_has_the_mask_of_its_values(folder):
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ScanError, match=r"1 files but no wm_fod\.nii\.gz; give the folder"):
+    with pytest.raises(ScanError, match=r"1 file but no wm_fod\.nii\.gz; give the folder"):
         read_fit_folder(tmp_path)
 
 

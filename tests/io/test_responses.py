@@ -115,7 +115,7 @@ def test_a_fibre_across_z_is_warned_of(file):
         ("", "no coefficients"),
         ("4 0\n3 -1\n2\n1 -1\n", r"\[1, 2\]"),
         ("4 zero\n", "could not convert"),
-        ("# Shells: 0,1000\n4 0\n", "2 b-values .* 1 rows"),
+        ("# Shells: 0,1000\n4 0\n", "2 b-values .* 1 row"),
         ("4 0\n-3 -1\n2 -1\n1 -1\n", "above zero"),
     ],
 )

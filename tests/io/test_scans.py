@@ -1,10 +1,14 @@
 import gzip
+import shutil
+import tempfile
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from shd.errors import GradientError, ScanError, ShdWarning
+from shd.io import unpacked
 from shd.io.images import read_grid, read_with_sidecar
 from shd.io.masks import read_mask
 from shd.io.scans import read_scan
@@ -51,6 +55,43 @@ def test_scaled_intensities_become_float32(stored):
     scan = read_scan(**files)
     assert scan.data.dtype == np.float32
     np.testing.assert_allclose(scan.data, raw * 0.25 + 3.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("endianness", "<>")
+@pytest.mark.parametrize(("slope", "name"), [(1.0, "dwi.nii.gz"), (0.25, "dwi.nii.gz"), (0.25, "dwi.nii")])
+def test_a_large_file_is_unpacked_to_one_that_is_mapped(tmp_path, stored, monkeypatch, endianness, slope, name):
+    """The same numbers as in memory; nothing is left in the temporary folder."""
+    files = stored(name=name)
+    data = np.asarray(nib.load(files["dwi"]).dataobj).copy()  # not mapped to what is written anew
+    image = nib.Nifti1Image(data, nib.load(files["dwi"]).affine, header=nib.Nifti1Header(endianness=endianness))
+    image.header.set_slope_inter(slope, 3.0 if slope != 1.0 else 0.0)
+    nib.save(image, files["dwi"])
+    in_memory = read_scan(**files).data
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(unpacked, "_LARGE", 1)
+    monkeypatch.setattr(unpacked, "_AT_ONCE", 100)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    mapped = read_scan(**files).data
+    assert isinstance(mapped, np.memmap) and mapped.mode == "r"
+    assert mapped.dtype == in_memory.dtype and mapped.strides == in_memory.strides
+    np.testing.assert_array_equal(mapped, in_memory)
+    assert not list(folder.iterdir())
+
+
+def test_a_large_file_stays_in_memory_where_the_disk_has_no_room(stored, monkeypatch):
+    monkeypatch.setattr(unpacked, "_LARGE", 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    assert not isinstance(read_scan(**stored()).data, np.memmap)
+
+
+def test_a_large_file_that_is_cut_short_is_said_to_be(stored, monkeypatch):
+    monkeypatch.setattr(unpacked, "_LARGE", 1)
+    files = stored()
+    whole = gzip.decompress(files["dwi"].read_bytes())
+    files["dwi"].write_bytes(gzip.compress(whole[:-100]))
+    with pytest.raises(ScanError, match=r"dwi\.nii\.gz: damaged or cut short: .* of .* bytes"):
+        read_scan(**files)
 
 
 def test_big_endian_file(tmp_path, stored):

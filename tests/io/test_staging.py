@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from shd.errors import OutputError
+from shd.io.atomic import whole_file
 from shd.io.staging import staged_files
 from tests.support.stored import everything_in
 
@@ -72,3 +73,12 @@ def test_a_folder_that_cannot_be_replaced_stays(dest, monkeypatch):
     with pytest.raises(OutputError, match="No space left"), staged_files(dest, whole_folders=["fixels"]) as stage:
         fill(stage)
     assert files_in(dest) >= {"fixels/old.txt", "sub-01/old.txt", "other.txt"}
+
+
+def test_errors_name_the_files_that_were_to_be(dest):
+    with (
+        pytest.raises(OutputError, match=rf"^{dest}/a\.json: cannot be written \(No space left\); is the disk full\?$"),
+        staged_files(dest) as stage,
+        whole_file(stage / "a.json"),
+    ):
+        raise OSError(28, "No space left")

@@ -117,7 +117,7 @@ CASES = {
     ),
     "a folder for a scan": ("list.txt", "a\n", r"line 1: .*/a: no such file"),
     "no scan in a row": ("list.csv", "dwi,name\nn/a,x\n", r"list\.csv, line 2: no dwi; give the path"),
-    "too few cells": ("list.csv", "dwi,name\nb/other.nii\n", r"line 2: 1 cells but 2 columns; write n/a"),
+    "too few cells": ("list.csv", "dwi,name\nb/other.nii\n", r"line 2: 1 cell but 2 columns; write n/a"),
     "too many cells": ("list.csv", "dwi,name\n\nb/other.nii,x,y\n", r"line 3: 3 cells but 2 columns"),
     "one name": (
         "list.csv", "dwi,name\na/dwi.nii.gz,s1\nb/other.nii,S1\n",

@@ -41,10 +41,6 @@ def test_files_that_are_no_tractograms_are_refused(tmp_path):
     (tmp_path / "a.txt").write_text("1 2 3")
     with pytest.raises(ScanError, match=r"a\.txt: not a readable tractogram"):
         read_streamlines(tmp_path / "a.txt")
-    whole = saved(tmp_path / "b.tck", LINES, AFFINES["RAS"])
-    whole.write_bytes(whole.read_bytes()[:-30])
-    with pytest.raises(ScanError, match=r"b\.tck"):
-        read_streamlines(whole)
 
 
 def test_a_tractogram_without_streamlines_is_refused(tmp_path):
@@ -109,9 +105,33 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_trx_is_refused(tmp_path):
+@endings
+@pytest.mark.parametrize("lost", [1, 5, 12, 30, 31, 150])
+def test_a_file_cut_short_is_refused_with_its_bytes(tmp_path, ending, lost):
+    """By any number of them: in a point, between points, and (30, .trk) between streamlines."""
+    path = tmp_path / f"a{ending}"
+    write_streamlines(path, GIVEN, AFFINES["RAS"], SHAPE)
+    whole = path.read_bytes()
+    lost = 28 if (ending, lost) == (".trk", 30) else lost
+    if ending != ".trx" and lost == 150:
+        pytest.skip("in the header")
+    path.write_bytes(whole[:-lost])
+    size = f"{len(whole) - lost:,} bytes"
+    says = f": {size} there, more than" if ending == ".trx" else f" or damaged: its {size} hold . of 2 streamlines"
+    with pytest.raises(ScanError, match=rf"a\{ending}: cut short{says}") as error:
+        read_streamlines(path)
+    if ending == ".tck":
+        assert f"hold {2 if lost <= 24 else 1} of 2" in str(error.value)
+
+
+def test_a_trx_says_how_many_bytes_are_expected(tmp_path):
     write_streamlines(tmp_path / "a.trx", GIVEN, AFFINES["RAS"], SHAPE)
-    whole = (tmp_path / "a.trx").read_bytes()
-    (tmp_path / "a.trx").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "a.trx").write_bytes((tmp_path / "a.trx").read_bytes()[:400])
+    with pytest.raises(ScanError, match=r"a\.trx: cut short: 400 bytes there, more than \d+ expected; copy it again"):
+        read_streamlines(tmp_path / "a.trx")
+
+
+def test_a_trx_that_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "a.trx").write_bytes(b"no archive")
     with pytest.raises(ScanError, match=r"a\.trx: not a readable tractogram"):
         read_streamlines(tmp_path / "a.trx")

@@ -1,7 +1,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from shd.report.curves import draw_curves
+from shd.report.curves import draw_curves, loss_figure
 
 
 def drawn(history):
@@ -35,3 +35,14 @@ def test_no_history_says_so():
     axes, lines = drawn([])
     assert not lines
     assert axes.texts[0].get_text() == "no training history"
+
+
+def test_shares_have_a_panel_of_their_own(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    history = [{"step": step, "loss": 2.0 - step, "precision": step / 4} for step in range(3)]
+    loss_figure(tmp_path / "a.png", history, "title", ["precision"])
+    upper, lower = figures[0].axes
+    assert [line.get_label() for line in upper.lines] == ["loss"] and upper.get_yscale() == "log"
+    np.testing.assert_array_equal(lower.lines[0].get_xydata(), [[0, 0], [1, 0.25], [2, 0.5]])
+    assert lower.get_ylim() == (0, 1)

@@ -66,6 +66,18 @@ def test_every_result_has_its_map(truth, drawn, tmp_path):
     assert {text.get_text() for text in maps[0].texts} <= set("LRPAIS")
 
 
+@pytest.mark.parametrize("results", [1, 5])
+def test_no_text_lies_over_another(truth, drawn, tmp_path, results):
+    ceiling = assess_ceiling(truth)
+    many = [ceiling, *(replace(ceiling, name=f"method {number}") for number in range(results))]
+    evaluation_figure(tmp_path / "a.png", many, truth, title="a phantom")
+    figure = drawn[0]
+    axes_texts = [(axes.xaxis.label, axes._left_title) for axes in figure.axes]
+    boxes = [text.get_window_extent() for text in [*sum(axes_texts, ()), *figure.texts] if text.get_text()]
+    assert len(boxes) > 12
+    assert not any(a.padded(2).overlaps(b) for number, a in enumerate(boxes) for b in boxes[:number])
+
+
 def test_a_result_without_peaks_and_a_truth_without_crossings(truth, drawn, tmp_path):
     alone = replace(truth, fractions=truth.fractions * np.array([1.0, 0.0], np.float32))
     grid = truth.mask.shape

@@ -49,6 +49,15 @@ def test_thin_volumes(tmp_path, shape):
     assert picture(tmp_path, fod, history=[]).std() > 0.01
 
 
+@pytest.mark.parametrize("name", ["RAS", "permuted"])
+def test_without_a_training_the_planes_fill_the_picture(tmp_path, name):
+    fod = field(AFFINES[name], single_fibre([0, 1, 0]), shape=(8, 8, 8))
+    image = picture(tmp_path, fod, np.zeros(fod.mask.shape), history=[])
+    drawn = image.mean(axis=-1) < 0.5  # slices are black where no fibre is
+    assert image.shape[1] > 2.4 * image.shape[0]
+    assert all(third.mean() > 0.25 for third in np.array_split(drawn, 3, axis=1))
+
+
 def test_no_fibre_and_a_flat_background_with_nan(tmp_path):
     fod = field(AFFINES["LAS"], np.zeros(coefficient_count(4)))
     background = np.ones(fod.mask.shape)

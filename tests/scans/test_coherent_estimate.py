@@ -12,7 +12,7 @@ from shd.graphs.hemisphere import symmetry_permutations, vertex_directions
 from shd.scans import coherent_estimate
 from shd.scans.coherent_estimate import SCALES, Coherence, estimate_scan, noise_pull
 from shd.scans.first_estimate import RIDGE, design, first_estimator
-from shd.scans.neighbourhood import neighbourhood
+from shd.scans.neighbourhood import Neighbourhood, neighbourhood
 from shd.scans.noise_level import noise_level
 from shd.scans.normalisation import NormalisedScan, normalise
 from shd.scans.scan import Scan
@@ -290,7 +290,8 @@ def test_neighbours_that_agree_find_more_of_a_tangle(monkeypatch):
     scan, responses = normalise(phantom.scan), phantom.responses[:1]
     estimates = estimate_scan(scan, responses, vertices)
     alone, coherent = (scores(estimates[:, number], phantom, vertices) for number in range(SCALES))
-    monkeypatch.setattr(coherent_estimate, "neighbourhood", lambda *_: lambda state: state.clamp(min=0))
+    itself = Neighbourhood(torch.arange(len(scan.signal))[:, None])
+    monkeypatch.setattr(coherent_estimate, "neighbourhood", lambda *_: itself)
     deaf = scores(estimate_scan(scan, responses, vertices)[:, 1], phantom, vertices)
     assert coherent.f1 > alone.f1 + 0.15 and coherent.f1 > deaf.f1 + 0.07
     assert coherent.success_rate > deaf.success_rate + 0.15

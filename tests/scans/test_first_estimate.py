@@ -99,7 +99,7 @@ def test_the_thin_products_are_the_dense_iteration(protocol, tissues):
 
 def test_the_iteration_converges_to_the_exact_non_negative_least_squares(monkeypatch):
     """Scipy's active sets on the same weighted, ridged problem; the default stops long before it converges."""
-    monkeypatch.setattr(first_estimate, "_STEPS", 1000)
+    monkeypatch.setattr(first_estimate, "STEPS", 1000)
     gradients, responses = set_up(RESEARCH)
     vertices = vertex_directions(2)
     columns, weight, scale = problem(gradients, responses, vertices)

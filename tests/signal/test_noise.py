@@ -4,7 +4,7 @@ import torch
 from scipy.stats import kstest, ncx2, rice
 
 from shd.signal import noise
-from shd.signal.noise import add_magnitude_noise, add_rician_noise, rician_bias
+from shd.signal.noise import add_magnitude_noise, add_rician_noise, rician_bias, rician_bias_polynomial
 
 
 @pytest.mark.parametrize("level", [0.0, 30.0, 1000.0])
@@ -101,3 +101,11 @@ def test_each_voxel_has_its_own_deviation():
     found = rician_bias(signal, deviation)
     for row in range(5):
         torch.testing.assert_close(found[row], rician_bias(signal[row], deviation[row]))
+
+
+def test_the_polynomial_is_the_bias_to_a_few_millionths_of_the_noise():
+    signal = np.concatenate([np.linspace(0, 20, 2001), np.geomspace(20, 1e5, 500)])
+    x = 1 / (1 + signal / 2)
+    found = x * np.polyval(rician_bias_polynomial(), 2 * x - 1)
+    exact = rician_bias(torch.from_numpy(signal), torch.ones(1, dtype=torch.float64)).numpy()
+    assert np.abs(found - exact).max() < 4e-6

@@ -65,7 +65,7 @@ def test_jittered_bvalues_are_one_shell():
 
 
 def test_one_response_is_no_group():
-    with pytest.raises(ResponseError, match="1 responses: a mean needs at least 2"):
+    with pytest.raises(ResponseError, match="1 response: a mean needs at least 2"):
         mean_response(group(1))
 
 

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+from dipy.core.gradients import gradient_table
+from dipy.reconst.dti import TensorModel
 from scipy.optimize import minimize
 
 from shd.errors import ResponseError, ShdWarning
-from shd.signal.response_estimation import b0_coefficient, estimate_responses
+from shd.signal.response_estimation import b0_coefficient, estimate_responses, multi_tissue, tensor
 from shd.signal.response_estimation.bimodal import upper_group
 from shd.signal.response_estimation.deconvolution import nonnegative_fit
 from shd.signal.response_estimation.estimate import eroded
-from shd.signal.response_estimation.fibre_peaks import refined_largest_peak, two_largest_peaks
+from shd.signal.response_estimation.fibre_peaks import largest_axis, refined_largest_peak, two_largest_peaks
 from shd.signal.response_estimation.multi_tissue import estimate_multi_tissue, segment, signal_decay
 from shd.signal.response_estimation.tensor import anisotropy_and_direction
 from shd.signal.response_estimation.zonal_fit import fit_zonal, zonal_harmonics
@@ -43,6 +45,17 @@ def test_three_tissues_are_recovered_to_a_few_percent():
     np.testing.assert_allclose(responses[1].coefficients, truth[1].coefficients, rtol=0.03)
     # b=2500 has only the Rician floor left of free water, which is part of the measured response.
     np.testing.assert_allclose(responses[2].coefficients[:2], truth[2].coefficients[:2], rtol=0.05)
+
+
+def test_voxels_are_taken_some_at_a_time_and_it_does_not_show(monkeypatch):
+    block = tissue_block(SEVERAL, snr=60)
+    expected, voxels = estimate_responses(*block)
+    monkeypatch.setattr(multi_tissue, "_BLOCK", 70)
+    monkeypatch.setattr(tensor, "_BLOCK", 50)
+    found, again = estimate_responses(*block)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.coefficients, theirs.coefficients, rtol=1e-12)
+    assert all((again[tissue] == voxels[tissue]).all() for tissue in voxels)
 
 
 def test_white_matter_is_recovered_from_one_shell():
@@ -191,6 +204,31 @@ def test_tensor_finds_the_axis_of_a_bundle_in_scanner_axes():
     truth = normalised(np.random.default_rng(0).standard_normal((FIBRES + CROSSINGS, 3)))[:FIBRES]
     assert axial_angle(axes, truth).max() < 1.0
     assert fa.min() > 0.6
+
+
+def test_tensor_is_that_of_dipy():
+    """Its weighted fit, of voxels with and without signal, chosen rows and volumes."""
+    signal = tissue_block(SEVERAL, snr=20.0).signal.copy()
+    signal[0], signal[1, ::3] = 0.0, -1.0
+    volumes = np.sort(np.random.default_rng(0).permutation(signal.shape[1])[:40])
+    volumes = np.union1d(SEVERAL.b0_volumes, volumes)
+    rows = np.arange(0, len(signal), 3)
+    fa, axes = anisotropy_and_direction(signal, SEVERAL, rows, volumes)
+    chosen, part = signal[rows][:, volumes].astype(float), SEVERAL.select(volumes)
+    weighted = np.isin(np.arange(len(volumes)), part.shells[0].volumes, invert=True)
+    table = gradient_table(
+        part.bvalues * weighted, bvecs=part.directions * weighted[:, None], b0_threshold=0
+    )
+    theirs = TensorModel(table, fit_method="WLS", min_signal=chosen[chosen > 0].min()).fit(chosen)
+    np.testing.assert_allclose(fa, np.nan_to_num(theirs.fa), atol=1e-6)
+    clear = fa > 0.05
+    assert axial_angle(axes[clear], theirs.evecs[clear][:, :, 0]).max() < 1e-3
+
+
+def test_the_largest_axis_is_that_of_the_largest_peak():
+    coefficients = np.random.default_rng(0).standard_normal((300, 28)) + np.eye(28)[0]
+    np.testing.assert_array_equal(largest_axis(coefficients), two_largest_peaks(coefficients)[1])
+    assert largest_axis(coefficients[:0]).shape == (0, 3)
 
 
 def test_peaks_of_two_lobes():

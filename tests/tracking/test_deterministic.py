@@ -65,7 +65,7 @@ def test_it_goes_where_the_readable_one_goes(seed, crossing):
     point = voxel + generator.uniform(-0.49, 0.49, 3)
     row = field.rows[tuple(voxel)]
     start = find_peaks(field.coefficients[row : row + 1], count=1).directions[0].astype(float)
-    ours = DeterministicTracker(field, chosen, 1).follow(Seeds(point[None], start))[0]
+    ours = DeterministicTracker(field, chosen, 1).follow(Seeds(point[None], start, np.arange(1)))[0]
     forwards, backwards = (followed(field, point, sign * start[0], chosen) for sign in (1, -1))
     expected = np.concatenate([backwards[:0:-1], forwards])
     # An amplitude or an edge within rounding of its limit may end one a step before the other.

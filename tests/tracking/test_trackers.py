@@ -10,8 +10,9 @@ from shd.fodf.field import FodField
 from shd.sphere.directions import axial_angle, normalised
 from shd.tracking.field import tracking_field
 from shd.tracking.probabilistic import above_cutoff
+from shd.tracking.seeds import Seeds, seed_batches
 from shd.tracking.settings import ALGORITHMS, settings_for
-from shd.tracking.tractogram import track_field
+from shd.tracking.tractogram import TRACKERS, track_field
 from tests.support.affines import AFFINES
 from tests.tracking.phantoms import PEAK, TRUTH, circular_field, crossing_field, straight_field
 
@@ -136,6 +137,20 @@ def test_select_stops_with_exactly_so_many_and_they_are_the_first_of_more():
     few, more = (tracked(fod, algorithm="deterministic", select=number) for number in (7, 20))
     assert len(few.streamlines.lengths) == 7 and len(more.streamlines.lengths) == 20
     np.testing.assert_array_equal(few.streamlines.points, more.streamlines.points[: len(few.streamlines.points)])
+
+
+@algorithms
+def test_seeds_are_counted_up_to_the_last_streamline_selected(algorithm):
+    fod, choices = straight_field(AFFINES["oblique"]), {"algorithm": algorithm, "min_length": 14.0, "seed_count": 200}
+    selected = tracked(fod, select=5, **choices)
+    field = tracking_field(fod)
+    settings = settings_for(field.voxel_sizes, **choices)
+    (_, seeds), *_ = seed_batches(field, field.mask, settings)
+    tracker = TRACKERS[algorithm](field, settings, 1)
+    for tried, kept in ((selected.seeds, 5), (selected.seeds - 1, 4)):
+        first = Seeds(seeds.points[:tried], seeds.directions[:tried], seeds.numbers[:tried])
+        lengths = [(len(line) - 1) * settings.step for line in tracker.follow(first)]
+        assert sum(length >= 14.0 for length in lengths) == kept
 
 
 def test_particles_end_in_grey_matter_alone():

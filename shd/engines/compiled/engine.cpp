@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "estimate.h"
 #include "mix_gradient.h"
 #include "pool.h"
 #include "sphere.h"
@@ -101,6 +102,25 @@ void spread(const Pooling<T>& pooling, const T* coarse, T* fine, int threads) {
     for (int64_t plane = 0; plane < pooling.planes(); ++plane) spread_plane<T>(pooling, coarse, fine, plane);
 }
 
+// Do `work(block, voxels)` for blocks of the voxels from `first` to `end`, whose signals those given are, and write their
+// states into `states`.
+template <class F, class WORK>
+void for_blocks(const Iteration<F>& it, const F* signal, int64_t first, int64_t end, F* states, int threads, WORK work) {
+#pragma omp parallel num_threads(threads)
+    {
+        Block<F> block(it);
+#pragma omp for schedule(dynamic, 8)
+        for (int64_t start = first; start < end; start += ESTIMATE_ROWS) {
+            int64_t voxel[ESTIMATE_ROWS];
+            for (int i = 0; i < ESTIMATE_ROWS; ++i) voxel[i] = std::min(start + i, end - 1);
+            Block<F>::read(signal - first * it.volumes, it.volumes, voxel, block.signal);
+            work(block, voxel);
+            for (int64_t i = 0; i < std::min<int64_t>(ESTIMATE_ROWS, end - start); ++i)
+                std::copy_n(block.state + i * block.unknowns, it.unknowns, states + voxel[i] * it.unknowns);
+        }
+    }
+}
+
 }  // namespace
 
 // Fields are stored as V, their representations as T.
@@ -170,3 +190,21 @@ SHD_EXPORT_TRANSFORMS(float, bfloat16, float32_bfloat16)
 SHD_EXPORT_TRANSFORMS(bfloat16, bfloat16, bfloat16_bfloat16)
 SHD_EXPORT(bfloat16, bfloat16)
 #endif
+
+// signal: of the voxels from `first` to `end` alone; the other arrays are of all voxels.
+extern "C" void shd_estimate_alone_float32(const Iteration<float>* it, const float* signal, float* states, int64_t first,
+                                           int64_t end, int threads) {
+    const IterationPanels<float> panels(*it);
+    for_blocks(*it, signal, first, end, states, threads,
+               [&](Block<float>& block, const int64_t*) { estimate_alone(*it, panels, block); });
+}
+
+extern "C" void shd_estimate_round_float32(const Iteration<float>* it, const Round<float>* round, const float* signal,
+                                           const float* noise, const float* before, float* states, int64_t first,
+                                           int64_t end, int threads) {
+    const IterationPanels<float> panels(*it);
+    const RoundPanels<float> more(*it, *round);
+    for_blocks(*it, signal, first, end, states, threads, [&](Block<float>& block, const int64_t* voxel) {
+        estimate_round(*it, panels, *round, more, before, noise, voxel, block);
+    });
+}

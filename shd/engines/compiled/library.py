@@ -114,7 +114,8 @@ class Kernels:
         """Whether the processor multiplies bfloat16."""
         return hasattr(self._library, "shd_mix_bfloat16")
 
-    def _call(self, name: str, dtype: torch.dtype, *arguments: object) -> None:
+    def call(self, name: str, dtype: torch.dtype, *arguments: object) -> None:
+        """Call shd_`name` for numbers of this type, with as many threads as torch has."""
         function = getattr(self._library, f"shd_{name}_{_name(dtype)}")
         function.restype = None
         function(*arguments, ctypes.c_int(torch.get_num_threads()))
@@ -126,7 +127,7 @@ class Kernels:
         extra = () if activation is None else (ctypes.byref(activation),)
         addresses = (_Address(array.data_ptr()) for array in arrays)
         columns = _Count(arrays[0][0].numel())
-        self._call(name, like.dtype, ctypes.byref(plan.structure), *extra, *addresses, columns)
+        self.call(name, like.dtype, ctypes.byref(plan.structure), *extra, *addresses, columns)
 
     def analyse(self, plan: Plan, x: Tensor, dtype: torch.dtype) -> Tensor:
         """Return diag(blocks)·Qᵀ x, (row, …) for x (vertex, …), stored as `dtype`."""
@@ -172,7 +173,7 @@ class Kernels:
         if mask is not None:
             sums = [torch.zeros(count, dtype=torch.float64) for count in (mask.numel(), outputs, outputs)]
         addresses: list[_Address | None] = [_Address(tensor.data_ptr()) for tensor in sums] or [None] * 3
-        self._call(
+        self.call(
             "mix", like.dtype, ctypes.byref(arguments.structure()), _Address(out.data_ptr()),
             _Address(_address(mask)), _Address(modes.data_ptr()), *addresses,
         )  # fmt: skip
@@ -194,7 +195,7 @@ class Kernels:
             given.mask.data_ptr(), given.modes.data_ptr(),
         )  # fmt: skip
         pointers = (_Address * 2)(*map(_address, sources))
-        self._call(
+        self.call(
             "mix_gradient", given.output.dtype, ctypes.byref(arguments.structure()), ctypes.byref(structure), pointers,
             _Address(result.data_ptr()),
         )  # fmt: skip
@@ -217,7 +218,7 @@ class Kernels:
         self, name: str, source: Tensor, out: Tensor, weight: Tensor, shape: Sequence[int], side: int
     ) -> None:
         structure = _Pooling(*shape, side, weight.data_ptr())
-        self._call(name, out.dtype, ctypes.byref(structure), _Address(source.data_ptr()), _Address(out.data_ptr()))
+        self.call(name, out.dtype, ctypes.byref(structure), _Address(source.data_ptr()), _Address(out.data_ptr()))
 
 
 @lru_cache(maxsize=1)

@@ -268,6 +268,13 @@ struct Columns {
             columns.vector[v] = load_partial<Simd<F>>(p + v * Simd<F>::lanes, valid - v * Simd<F>::lanes);
         return columns;
     }
+    bool all_zero() const {
+        typename Simd<F>::type sum = {};
+        for (const auto& v : vector) sum += v < 0 ? -v : v;
+        F total = 0;
+        for (int i = 0; i < Simd<F>::lanes; ++i) total += sum[i];
+        return total == 0;
+    }
     void write(F* p, int64_t valid) const {
         for (int v = 0; v < WIDE; ++v)
             store_partial<Simd<F>>(p + v * Simd<F>::lanes, vector[v], valid - v * Simd<F>::lanes);
@@ -279,11 +286,18 @@ inline typename S::type rectified(const typename S::type& x) {
     return x < S::fill(0) ? S::fill(0) : x;  // NaN stays NaN
 }
 
-// y = scale·(Q·diag(blocks)ᵀ z) + shift, cut off below zero where `rectify`.
+template <class T>
+void clear(Slab<T> slab, int64_t rows) {
+    for (int64_t i = 0; i < rows; ++i) std::memset(slab.row(i), 0, slab.valid * sizeof(T));
+}
+
+// y = scale·(Q·diag(blocks)ᵀ z) + shift, cut off below zero where `rectify`. Outside of a network's mask scale and shift
+// are zero: slabs of such columns are zero without being computed, here and below.
 template <class T, class V>
 void synthesise_slab(const Plan<T>& plan, Slab<T> z, Slab<V> out, const Columns<Word<T>>& scale,
                      const Columns<Word<T>>& shift, bool rectify) {
     using S = Simd<Word<T>>;
+    if (scale.all_zero() && shift.all_zero()) return clear(out, plan.vertices);
     const Slab<Word<T>> adapted = own_slab<Word<T>, 2>(plan.coordinates);
     synthesise_blocks(plan, z, adapted, out);
     for_orbits(plan, [&](const OrbitOf<T>& orbit, int v) {
@@ -310,6 +324,7 @@ void turn_slab(const Plan<T>& plan, const Activation<Word<T>>& activation, Slab<
     using S = Simd<Word<T>>;
     const auto scale = Columns<Word<T>>::read(activation.scale + first, z.valid),
                shift = Columns<Word<T>>::read(activation.shift + first, z.valid);
+    if (scale.all_zero() && shift.all_zero()) return clear(out, plan.eigenvectors);
     const Slab<Word<T>> adapted = own_slab<Word<T>, 2>(plan.coordinates), packed = packed_slab<T, 0>(plan);
     synthesise_blocks(plan, z, adapted, adapted);
     for_orbits(plan, [&](const OrbitOf<T>& orbit, int v) {
@@ -331,6 +346,11 @@ void gate_slab(const Plan<T>& plan, const Activation<Word<T>>& activation, Slab<
     using C = Columns<Word<T>>;
     const C scale = C::read(activation.scale + first, z.valid), shift = C::read(activation.shift + first, z.valid);
     C by_scale = C::filled(0), by_shift = C::filled(0);
+    if (scale.all_zero() && shift.all_zero()) {
+        by_scale.write(activation.scale_gradient + first, z.valid);
+        by_shift.write(activation.shift_gradient + first, z.valid);
+        return clear(out, plan.eigenvectors);
+    }
     const Slab<Word<T>> adapted = own_slab<Word<T>, 2>(plan.coordinates), packed = packed_slab<T, 0>(plan);
     synthesise_blocks(plan, z, adapted, adapted);
     for_orbits(plan, [&](const OrbitOf<T>& orbit, int v) {

@@ -142,6 +142,8 @@ inline V add_product(const V& sum, const V& a, const V& b) {
 constexpr int WIDE = SHD_REGISTERS == 32 ? 4 : 2;     // vectors in a row of the sphere's transform
 constexpr int WIDE_ROWS = 6;                          // rows beside them
 constexpr int MIX_ROWS = SHD_REGISTERS == 32 ? 12 : 6;  // rows of the channel mixing
+constexpr int ESTIMATE_ROWS = SHD_REGISTERS == 32 ? 8 : 4;  // voxels of an estimate
+constexpr int ESTIMATE_WIDE = 3;                            // vectors of unknowns beside them
 
 // How the outputs of a channel mixing, stored as T, lie in vectors: few would leave most of two whole vectors empty.
 template <class STORED, class SIMD, int COUNT>

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from shd.errors import FormatError
 from shd.fodf.lobes import Fixels, fixels_of
-from shd.fodf.peaks import Peaks, find_peaks
+from shd.fodf.peaks import Peaks, peaks_on_grid
 
 __all__ = ["Source"]
 
@@ -47,7 +47,7 @@ class Source:
     @cached_property
     def peaks(self) -> Peaks:
         """Up to 5 peaks of each voxel of the mask, those of 0.1 of the highest and more; scanner axes, on the grid."""
-        return find_peaks(self.wm[self.mask]).on_grid(self.mask)
+        return peaks_on_grid(self.wm, self.mask)
 
     @cached_property
     def fixels(self) -> Fixels:

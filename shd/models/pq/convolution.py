@@ -1,6 +1,8 @@
 """The p-q-space convolution: a drop-in replacement of a 3-D convolution that turns with p- and q-space together."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -13,19 +15,20 @@ from shd.models.pq.difference_kernel import DifferenceKernel
 from shd.models.pq.fields import FieldType
 from shd.models.pq.geometry import Geometry
 from shd.models.pq.kernel import FilterKernel, Filters
-from shd.models.pq.plan import Sizes, plan
+from shd.models.pq.plan import Block, Sizes, plan
 from shd.models.pq.q_space import checked_q, shell_lengths
 from shd.models.pq.separable_kernel import KernelFactors, SeparableKernel, summed
 
 __all__ = ["PQConvolution", "PQLinear"]
 
 
-class PQLinear(nn.Module):
+class PQLinear(nn.Module, ABC):
     """What the convolution and its transpose share: kernels, bias, the types of input and output.
 
     channels_in, channels_out: channels of each order, as (7, 4) for seven scalars and four vectors. kernel_size: voxels
     a side. q_in, q_out: q-space coordinates in voxel axes (`q_coordinates`); None is a map without q-space, which has
-    one sample. angular: bases whose filters are summed, see `shd.models.pq.coupling.ANGULAR_BASES`. radial: of
+    one sample. stride, padding: voxels; what they mean, and the padding where none is given, each layer says. angular:
+    bases whose filters are summed, see `shd.models.pq.coupling.ANGULAR_BASES`. radial: of
     `shd.models.pq.radial.RADIAL_BASES`. reflections: use only the filters that also commute with reflections. bias: of
     scalars. Raises `SettingsError` where an output order is reached from no input order.
     """
@@ -38,12 +41,15 @@ class PQLinear(nn.Module):
         q_in: Float[Tensor, "q_in 3"] | None = None,
         q_out: Float[Tensor, "q_out 3"] | None = None,
         *,
+        stride: int = 1,
+        padding: int | None = None,
         angular: Sequence[str] | None = None,
         radial: str = "gaussian",
         reflections: bool = False,
         bias: bool = True,
     ) -> None:
         super().__init__()
+        self.stride, self.padding = stride, self.usual_padding(kernel_size, stride) if padding is None else padding
         self.type_in, self.type_out = FieldType.of(channels_in), FieldType.of(channels_out)
         self.geometry = Geometry(kernel_size, checked_q(q_out), checked_q(q_in))
         if angular is None:
@@ -68,6 +74,11 @@ class PQLinear(nn.Module):
         )  # fmt: skip
         self._start(kernels, angular)
         self.bias = nn.Parameter(torch.zeros(self.type_out.scalars)) if bias and self.type_out.scalars else None
+
+    @staticmethod
+    @abstractmethod
+    def usual_padding(kernel_size: int, stride: int) -> int:
+        """Return the padding where none is given."""
 
     def _start(self, kernels: Sequence[FilterKernel], angular: Sequence[str]) -> None:
         """Scale the weights so that white input gives output of variance one."""
@@ -132,27 +143,15 @@ class PQConvolution(PQLinear):
     of shape (batch, len(q), 1, x, y, z).
     """
 
-    def __init__(
-        self,
-        channels_in: FieldType | Sequence[int],
-        channels_out: FieldType | Sequence[int],
-        kernel_size: int,
-        q_in: Float[Tensor, "q_in 3"] | None = None,
-        q_out: Float[Tensor, "q_out 3"] | None = None,
-        *,
-        stride: int = 1,
-        padding: int | None = None,
-        angular: Sequence[str] | None = None,
-        radial: str = "gaussian",
-        reflections: bool = False,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(
-            channels_in, channels_out, kernel_size, q_in, q_out,
-            angular=angular, radial=radial, reflections=reflections, bias=bias,
-        )  # fmt: skip
-        self.stride, self.padding = stride, kernel_size // 2 if padding is None else padding
-        self.blocks = plan(shell_lengths(self.geometry.q_out), shell_lengths(self.geometry.q_in), self.sizes)
+    @staticmethod
+    def usual_padding(kernel_size: int, stride: int) -> int:
+        """Return what keeps the extent of the image for odd sizes and stride 1."""
+        return kernel_size // 2
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """Which samples are convolved together, and how."""
+        return plan(shell_lengths(self.geometry.q_out), shell_lengths(self.geometry.q_in), self.sizes)
 
     def forward(self, x: Float[Tensor, "batch q_in in x y z"]) -> Float[Tensor, "batch q_out out x2 y2 z2"]:
         """Return the convolved field."""

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from shd.errors import GradientError, SettingsError
+from shd.errors import GradientError, SettingsError, number_of
 from shd.signal.gradients import Gradients
 from shd.sphere.rotations import grid_rotation
 
@@ -42,7 +42,9 @@ def checked_q(q: Float[Tensor, "q 3"] | None) -> Float[Tensor, "q 3"]:
         return torch.zeros(1, 3, dtype=torch.float64)
     q = q.detach().to("cpu", torch.float64)
     if len(q) == 0 or not bool(q.isfinite().all()):
-        raise SettingsError(f"{len(q)} q-space samples, {int((~q.isfinite()).sum())} coordinates not finite")
+        raise SettingsError(
+            f"{number_of(len(q), 'q-space sample')}, {number_of(int((~q.isfinite()).sum()), 'coordinate')} not finite"
+        )
     return q
 
 

@@ -1,13 +1,10 @@
 """The transpose of the p-q-space convolution in p: from a coarse voxel grid to a finer one."""
 
-from collections.abc import Sequence
-
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 from shd.models.pq.convolution import PQLinear
-from shd.models.pq.fields import FieldType
 
 __all__ = ["PQTransposedConvolution"]
 
@@ -22,27 +19,10 @@ class PQTransposedConvolution(PQLinear):
     which adds at one side alone, would break the symmetry and is not there.
     """
 
-    def __init__(
-        self,
-        channels_in: FieldType | Sequence[int],
-        channels_out: FieldType | Sequence[int],
-        kernel_size: int,
-        q_in: Float[Tensor, "q_in 3"] | None = None,
-        q_out: Float[Tensor, "q_out 3"] | None = None,
-        *,
-        stride: int = 1,
-        padding: int | None = None,
-        angular: Sequence[str] | None = None,
-        radial: str = "gaussian",
-        reflections: bool = False,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(
-            channels_in, channels_out, kernel_size, q_in, q_out,
-            angular=angular, radial=radial, reflections=reflections, bias=bias,
-        )  # fmt: skip
-        self.stride = stride
-        self.padding = max(0, kernel_size - stride) // 2 if padding is None else padding
+    @staticmethod
+    def usual_padding(kernel_size: int, stride: int) -> int:
+        """Return what centres the finer grid on the coarse one."""
+        return max(0, kernel_size - stride) // 2
 
     def forward(self, x: Float[Tensor, "batch q_in in x y z"]) -> Float[Tensor, "batch q_out out x2 y2 z2"]:
         """Return the field on the finer grid."""

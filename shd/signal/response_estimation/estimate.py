@@ -49,8 +49,8 @@ def estimate_responses(
         responses: tuple[Response, ...] = (response,)
     else:
         inner = np.flatnonzero(eroded(mask)[mask])
-        responses, tissues = estimate_multi_tissue(signal[inner], gradients)
-        rows = {name: inner[chosen] for name, chosen in zip(tissues._fields, tissues, strict=True)}
+        responses, tissues = estimate_multi_tissue(signal, gradients, inner)
+        rows = tissues._asdict()
         _check_free_water(responses[-1])
     return responses, {name: np.isin(np.arange(len(signal)), chosen) for name, chosen in rows.items()}
 
@@ -92,7 +92,7 @@ def _check_anisotropy(signal: Float[np.ndarray, "voxel volume"], gradients: Grad
     halves = [_half(gradients, first) for first in (0, 1)]
     if any(axis_count(gradients.directions[half]) < MINIMUM_DIRECTIONS for half in halves):
         halves = [np.arange(len(gradients.bvalues))] * 2
-    fits = [anisotropy_and_direction(signal[:, half], gradients.select(half)) for half in halves]
+    fits = [anisotropy_and_direction(signal, gradients, volumes=half) for half in halves]
     fa = np.minimum(fits[0][0], fits[1][0])
     anisotropic = (fa > ANISOTROPIC_FA) & (axial_angle(fits[0][1], fits[1][1]) < SAME_AXIS)
     if anisotropic.mean() < LEAST_ANISOTROPIC_FRACTION:

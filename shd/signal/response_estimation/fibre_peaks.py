@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from shd.sphere.directions import half_sphere, normalised
 from shd.sphere.harmonics import degree_of_count, even_harmonics
 
-__all__ = ["refined_largest_peak", "two_largest_peaks"]
+__all__ = ["largest_axis", "refined_largest_peak", "two_largest_peaks"]
 
 _DIRECTIONS = 1000  # 4.5° apart
 _NEIGHBOURS = 8
@@ -42,6 +42,14 @@ def two_largest_peaks(
         amplitudes[part] = np.sort(peaks, axis=1)[:, :-3:-1]
         axes[part] = directions[np.argmax(values, axis=1)]
     return amplitudes, axes
+
+
+def largest_axis(coefficients: Float[np.ndarray, "voxel coeff"]) -> Float[np.ndarray, "voxel 3"]:
+    """Return the axis among 1000 directions 4.5° apart along which each fODF is largest."""
+    directions, _ = _grid()
+    basis = even_harmonics(directions, degree_of_count(coefficients.shape[1]))
+    parts = (coefficients[start : start + _CHUNK] for start in range(0, len(coefficients), _CHUNK))
+    return np.concatenate([directions[np.argmax(part @ basis.T, axis=1)] for part in parts] or [np.empty((0, 3))])
 
 
 def refined_largest_peak(

@@ -4,6 +4,8 @@ Sources: Dhollander, Raffelt and Connelly, ISMRM Workshop on Breaking the Barrie
 the single-fibre voxels, Dhollander, Mito, Raffelt and Connelly, Proc. ISMRM 27 (2019), 555. Fractions are MRtrix3's.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from shd.signal.gradients import Gradients
 from shd.signal.response import Response
 from shd.signal.response_estimation.bimodal import upper_group
 from shd.signal.response_estimation.deconvolution import nonnegative_fit
-from shd.signal.response_estimation.fibre_peaks import refined_largest_peak, two_largest_peaks
+from shd.signal.response_estimation.fibre_peaks import largest_axis, refined_largest_peak
 from shd.signal.response_estimation.tensor import anisotropy_and_direction
 from shd.signal.response_estimation.zonal_fit import fit_response
 from shd.sphere.directions import half_sphere
@@ -28,6 +30,7 @@ CHOSEN_FRACTION = {"wm": 0.005, "gm": 0.02, "csf": 0.1}
 FEWEST_VOXELS = 3
 """But not fewer: the fractions are of a whole brain, and of a crop would be a single voxel, or none."""
 _LARGEST_DECAY = 10.0
+_BLOCK = 16_384  # voxels whose signal is copied at a time
 
 
 class TissueVoxels(NamedTuple):
@@ -107,42 +110,54 @@ def fibre_likeness(
     weight = float(np.trace(design.T @ design))
     fitted = nonnegative_fit(signal, design, constraints, penalty=100 * weight, damping=1e-10 * weight)
     fodf = fitted[:, :-1]
-    peak = refined_largest_peak(fodf, two_largest_peaks(fodf)[1])[0]
+    peak = refined_largest_peak(fodf, largest_axis(fodf))[0]
     total = fodf[:, 0] + fitted[:, -1]
     return np.divide(peak, total, out=np.zeros_like(peak), where=total > 0)
 
 
 def estimate_multi_tissue(
-    signal: Float[np.ndarray, "voxel volume"], gradients: Gradients
+    signal: Float[np.ndarray, "voxel volume"], gradients: Gradients, rows: Int[np.ndarray, " chosen"] | None = None
 ) -> tuple[tuple[Response, Response, Response], TissueVoxels]:
     """Return the responses of white matter, grey matter and CSF, and the rows each was made of.
 
     CSF's voxels are those that decay most, grey matter's those nearest to its median decay. White matter's are found in
-    two rounds of `fibre_likeness`: twice the number at degree 2, and of these the number itself at degree 6.
+    two rounds of `fibre_likeness`: twice the number at degree 2, and of these the number itself at degree 6. rows:
+    those of the signal to look at, by default all; few of them are copied at a time.
 
     Raises: ResponseError if one of the tissues has no voxel.
     """
-    decay = signal_decay(signal, gradients)
-    usable = np.flatnonzero(np.isfinite(decay))
-    signal, decay = signal[usable], decay[usable]
-    anisotropy, directions = anisotropy_and_direction(signal, gradients)
+    rows = np.arange(len(signal)) if rows is None else rows
+    decay = _by_blocks(signal, rows, partial(signal_decay, gradients=gradients))
+    usable = np.isfinite(decay)
+    rows, decay = rows[usable], decay[usable]
+    anisotropy, directions = anisotropy_and_direction(signal, gradients, rows)
     tissues = segment(decay, anisotropy)
-    if min(len(rows) for rows in tissues) < 1:
-        counts = ", ".join(f"{len(rows)} {name}" for name, rows in zip(tissues._fields, tissues, strict=True))
+    if min(map(len, tissues)) < 1:
+        counts = ", ".join(f"{len(some)} {name}" for name, some in zip(tissues._fields, tissues, strict=True))
         raise ResponseError(
-            f"responses: of {len(signal)} voxels only {counts} can be told apart by FA > {WHITE_MATTER_FA} and signal "
+            f"responses: of {len(rows)} voxels only {counts} can be told apart by FA > {WHITE_MATTER_FA} and signal "
             "decay; give the responses as files, or a mask with all three tissues"
         )
-    csf_rows = tissues.csf[np.argsort(-decay[tissues.csf], kind="stable")[: _chosen_count("csf", len(tissues.csf))]]
-    csf = fit_response("csf", signal[csf_rows], gradients)
+    fluid = tissues.csf[np.argsort(-decay[tissues.csf], kind="stable")[: _chosen_count("csf", len(tissues.csf))]]
+    csf = fit_response("csf", signal[rows[fluid]], gradients)
     offset = np.abs(decay[tissues.gm] - np.median(decay[tissues.gm]))
-    gm_rows = tissues.gm[np.argsort(offset, kind="stable")[: _chosen_count("gm", len(tissues.gm))]]
-    gm = fit_response("gm", signal[gm_rows], gradients)
-    wm_rows = tissues.wm
-    wm_count = _chosen_count("wm", len(wm_rows))
-    mean_signal = float(np.median(signal[wm_rows].mean(axis=1)))
-    for degree, count in ((2, 2 * wm_count), (6, wm_count)):
-        likeness = fibre_likeness(signal[wm_rows], gradients, csf, mean_signal, degree)
-        wm_rows = wm_rows[np.argsort(-likeness, kind="stable")[:count]]
-    wm = fit_response("wm", signal[wm_rows], gradients, directions[wm_rows])
-    return (wm, gm, csf), TissueVoxels(usable[wm_rows], usable[gm_rows], usable[csf_rows])
+    grey = tissues.gm[np.argsort(offset, kind="stable")[: _chosen_count("gm", len(tissues.gm))]]
+    gm = fit_response("gm", signal[rows[grey]], gradients)
+    white, count = tissues.wm, _chosen_count("wm", len(tissues.wm))
+    mean_signal = float(np.median(_by_blocks(signal, rows[white], lambda some: some.mean(axis=1))))
+    for degree, kept in ((2, 2 * count), (6, count)):
+        likeness = partial(fibre_likeness, gradients=gradients, csf=csf, mean_signal=mean_signal, degree=degree)
+        found = _by_blocks(signal, rows[white], likeness)
+        white = white[np.argsort(-found, kind="stable")[:kept]]
+    wm = fit_response("wm", signal[rows[white]], gradients, directions[white])
+    return (wm, gm, csf), TissueVoxels(rows[white], rows[grey], rows[fluid])
+
+
+def _by_blocks(
+    signal: Float[np.ndarray, "voxel volume"],
+    rows: Int[np.ndarray, " chosen"],
+    value: Callable[[Float[np.ndarray, "some volume"]], Float[np.ndarray, " some"]],
+) -> Float[np.ndarray, " chosen"]:
+    """Return the values of rows of the signal, which is copied some rows at a time."""
+    starts = range(0, max(1, len(rows)), _BLOCK)
+    return np.concatenate([value(signal[rows[start : start + _BLOCK]]) for start in starts])

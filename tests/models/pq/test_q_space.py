@@ -58,7 +58,7 @@ def test_lengths_without_gaps_are_no_shells():
 def test_samples_that_cannot_be_are_refused():
     with pytest.raises(SettingsError, match="0 q-space samples"):
         checked_q(torch.zeros(0, 3))
-    with pytest.raises(SettingsError, match="1 coordinates not finite"):
+    with pytest.raises(SettingsError, match="1 coordinate not finite"):
         checked_q(torch.tensor([[0.0, np.nan, 1.0]]))
     assert checked_q(None).tolist() == [[0.0, 0.0, 0.0]]
 

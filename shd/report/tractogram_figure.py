@@ -7,17 +7,18 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from shd.evaluation.tractogram_scores import Streamlines, end_labels
+from shd.evaluation.tractogram_scores import Streamlines, connections, end_labels
 from shd.evaluation.truth import Truth
 from shd.report.planes import anatomical_planes
 from shd.report.streamline_figure import draw_background, draw_streamlines
 
-__all__ = ["tractogram_sheet"]
+__all__ = ["tractogram_figure"]
 
 _MOST = 700  # streamlines a panel
+_INCHES, _LEAST_WIDTH = 3.3, 5.0  # of a panel, of the picture
 
 
-def tractogram_sheet(path: Path, tractograms: Mapping[str, Streamlines], truth: Truth) -> None:
+def tractogram_figure(path: Path, tractograms: Mapping[str, Streamlines], truth: Truth) -> None:
     """Write a column a tractogram as PNG: valid connections above, invalid ones below, seen from below (axial).
 
     Coloured by direction, over the slice of white matter with most of it. Of each tractogram every n-th streamline is
@@ -25,21 +26,21 @@ def tractogram_sheet(path: Path, tractograms: Mapping[str, Streamlines], truth: 
     """
     white = truth.tissue_fractions[..., 0].astype(np.float64)
     plane = anatomical_planes(truth.affine, white, max(white.shape))[0]
-    figure = Figure(figsize=(3.3 * len(tractograms), 7.0), dpi=100, facecolor="white")
+    edge = max(_INCHES, _LEAST_WIDTH / len(tractograms))
+    figure = Figure(figsize=(edge * len(tractograms), 2 * edge + 0.4), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
-    margins = {"left": 0.03, "right": 0.995, "bottom": 0.01, "top": 0.94, "wspace": 0.03, "hspace": 0.03}
+    margins = {"right": 0.995, "bottom": 0.01, "top": 0.94, "wspace": 0.03, "hspace": 0.03}
+    margins["left"] = 0.3 / figure.get_figwidth()
     panels = figure.subplots(2, len(tractograms), gridspec_kw=margins, squeeze=False)
     for column, (name, streamlines) in enumerate(tractograms.items()):
-        labels = np.sort(end_labels(streamlines, truth), axis=1)
-        joined = (labels[:, 0] > 0) & (labels[:, 0] != labels[:, 1])
-        valid = joined & (labels[:, 0] % 2 == 1) & (labels[:, 1] == labels[:, 0] + 1)
-        shown = np.arange(len(labels)) % max(1, len(labels) // _MOST) == 0
-        for row, chosen in enumerate((valid, joined & ~valid)):
+        valid, invalid = connections(end_labels(streamlines, truth))
+        shown = np.arange(len(valid)) % max(1, len(valid) // _MOST) == 0
+        for row, chosen in enumerate((valid, invalid)):
             axes = panels[row, column]
             draw_background(axes, plane, white)
             draw_streamlines(axes, plane, _selected(streamlines, chosen & shown))
         panels[0, column].set_title(
-            f"{name}\nvalid {valid.mean():.0%}, invalid {(joined & ~valid).mean():.0%}", loc="left", fontsize=10
+            f"{name}\nvalid {valid.mean():.0%}, invalid {invalid.mean():.0%}", loc="left", fontsize=10
         )
     for row, text in enumerate(("join both ends of one bundle", "join ends of different bundles")):
         panels[row, 0].set_ylabel(text, fontsize=10)
