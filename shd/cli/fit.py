@@ -53,8 +53,7 @@ def fit(
     others: dict[str, Any] = {"start": start, "tile": tile, "seed": seed, "engine": engine}
     others |= {"device": usable_device(device)} | ({"threads": threads} if threads else {})
     subject = scan_given(out, dwi, bval, bvec, grad, mask, wm=wm, gm=gm, csf=csf)
-    inputs = [*used_files(subject)[0].values(), start]
-    with output_folder(out, force, inputs=inputs) as folder, said_warnings() as said:
+    with output_folder(out, force, inputs=[*used_files(subject)[0].values(), start]) as folder, said_warnings() as said:
         told = {**inputs_of(subject), "choices": {"ignore_bad_voxels": ignore_bad_voxels}}
         scan, responses = subject.read(ignore_bad_voxels)
         voxels = int(scan.mask.sum())

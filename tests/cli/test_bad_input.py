@@ -262,14 +262,14 @@ def test_no_memory_for_training_names_a_smaller_tile(capsys, tmp_path, files, mo
 
 
 def no_memory_for_a_volume(monkeypatch):
-    forward = Deconvolver.forward
+    consume = Deconvolver.consume
 
-    def fail_on_volume(network, features, mask, window=None):
-        if features.shape[2] == SHAPE[0]:
+    def fail_on_volume(network, given, mask, window=None):
+        if given[0].shape[2] == SHAPE[0]:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return forward(network, features, mask, window)
+        return consume(network, given, mask, window)
 
-    monkeypatch.setattr(Deconvolver, "forward", fail_on_volume)
+    monkeypatch.setattr(Deconvolver, "consume", fail_on_volume)
 
 
 def test_no_memory_for_inference_after_training(capsys, tmp_path, files, monkeypatch):

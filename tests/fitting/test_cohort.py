@@ -354,7 +354,7 @@ def test_without_dask(place, tmp_path, monkeypatch, quick):
 def test_a_model_that_is_none_is_one_error(place, tmp_path, model):
     (tmp_path / "torn").write_bytes((place / "model.safetensors").read_bytes()[:1000])
     choices = replace(choices_of(place), model=str(tmp_path / model))
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match=r"no such network|cannot be read"):
         infer_cohort(subjects_of(place), tmp_path / "out", choices)
     assert not (tmp_path / "out").exists()
 

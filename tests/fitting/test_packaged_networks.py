@@ -109,5 +109,5 @@ def test_tissues_that_the_network_does_not_know(tmp_path):
 
 def test_a_name_that_is_neither_packaged_nor_a_file():
     phantom = scan_of(((1000.0, 20),))
-    with pytest.raises(CheckpointError, match="large: cannot be read"):
+    with pytest.raises(CheckpointError, match="large: no such network; give base or small"):
         shd.infer(phantom.scan, "large", phantom.responses, device="cpu")

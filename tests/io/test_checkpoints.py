@@ -106,7 +106,7 @@ def test_a_file_cut_short(stored):
 
 def test_a_missing_file_and_a_folder(tmp_path):
     for path in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(CheckpointError, match="cannot be read"):
+        with pytest.raises(CheckpointError, match=r"no such network|a folder without model"):
             read_model(path)
 
 
