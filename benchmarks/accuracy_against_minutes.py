@@ -22,8 +22,8 @@ from shd.evaluation.constrained_deconvolution import constrained_deconvolution
 from shd.evaluation.peak_scores import score_matches, scores_by_fibre_count
 from shd.evaluation.phantom_scores import match_phantom
 from shd.fitting.budget import default_settings
-from shd.fitting.fit import DEGREE, Clock, finish, fit
-from shd.fitting.progress import silent
+from shd.fitting.fit import DEGREE, fit
+from shd.inference.tiled import deconvolve
 from shd.scans.normalisation import normalise
 from shd.simulation import Phantom, crossing_phantom
 from shd.training.subject import SubjectTraining
@@ -49,8 +49,7 @@ def fitted(phantom: Phantom, minutes: float) -> tuple[np.ndarray, int]:
     settings = default_settings(int(phantom.scan.mask.sum()), steps=1)
     scan = normalise(phantom.scan)
     untrained = SubjectTraining(scan, phantom.responses, settings).best_model()
-    fod, _ = finish(untrained, scan, phantom.responses, DEGREE, silent, Clock())
-    return fod.wm, 0
+    return deconvolve(untrained, scan, phantom.responses, degree=DEGREE).wm, 0
 
 
 def measure(fods: np.ndarray, phantom: Phantom, threshold: float) -> list[float]:

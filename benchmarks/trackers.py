@@ -77,7 +77,7 @@ def directions_table(count: int) -> str:
     field = tracking_field(fod)
     middle = (np.array(field.rows.shape) - 1) / 2
     points = middle + np.random.default_rng(0).uniform(-5, 5, (count, 3))
-    seeds = Seeds(points, np.repeat(TRUTH[None], count, axis=0))
+    seeds = Seeds(points, np.repeat(TRUTH[None], count, axis=0), np.arange(count))
     lines = ["| tracker | error ° | µs a step |", "|---|---|---|"]
     for algorithm in ALGORITHMS:
         settings = settings_for(field.voxel_sizes, algorithm=algorithm)
