@@ -273,10 +273,14 @@ def no_memory_for_a_volume(monkeypatch):
 
 
 def test_no_memory_for_inference_after_training(capsys, tmp_path, files, monkeypatch):
+    """What was trained is kept, to go on from."""
     no_memory_for_a_volume(monkeypatch)
-    message = refusal(capsys, tmp_path / "out", "fit", *words(files), *given_responses(tmp_path), *QUICK, "--tile", 4)
-    assert "a box of 6 × 6 × 4 voxels does not fit into memory" in message
-    assert "close other programs, or give a smaller --width" in message
+    options = (*given_responses(tmp_path), *QUICK, "--tile", 4, "--out", tmp_path / "out")
+    before = set(everything_in(tmp_path))
+    ran = run_program(capsys, "fit", *words(files), *options)
+    assert ran.code == 2 and "a box of 6 × 6 × 4 voxels does not fit into memory" in ran.err
+    assert "close other programs, or give a smaller --width" in ran.err
+    assert set(everything_in(tmp_path)) - before == {"out.partial", "out.partial/checkpoint.safetensors"}
 
 
 def test_no_memory_for_inference_names_a_smaller_tile(capsys, tmp_path, files, monkeypatch):
@@ -332,7 +336,7 @@ def test_options_that_cannot_be(capsys, tmp_path, files, options, says):
     assert says in " ".join(ran.err.replace("│", " ").split())
 
 
-def test_a_bug_leaves_no_output_either(tmp_path, files, capsys, monkeypatch):
+def test_a_bug_leaves_nothing_but_what_was_trained(tmp_path, files, capsys, monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("a bug")
 
@@ -340,4 +344,5 @@ def test_a_bug_leaves_no_output_either(tmp_path, files, capsys, monkeypatch):
     before = everything_in(tmp_path)
     with pytest.raises(AssertionError, match="a bug"):
         run_program(capsys, "fit", *words(files), *given_responses(tmp_path), *QUICK, "--out", tmp_path / "out")
-    assert set(everything_in(tmp_path)) == {*before, "wm.txt"}
+    kept = {"out.partial", "out.partial/checkpoint.safetensors"}  # what was trained
+    assert set(everything_in(tmp_path)) == {*before, "wm.txt", *kept}

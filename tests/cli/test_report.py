@@ -21,7 +21,8 @@ PICTURES = ("planes", "directions", "maps", "charts")
 
 def page_of(path):
     html = path.read_text(encoding="utf-8")
-    assert "http" not in html and "<script" not in html and "@import" not in html  # it needs no network
+    text = re.sub(r"data:image/png;base64,[\w+/=]+", "", html)  # where any four letters may stand
+    assert "http" not in text and "<script" not in text and "@import" not in text  # it needs no network
     page = Page(html)
     assert page.addresses == []
     return page

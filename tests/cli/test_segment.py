@@ -30,13 +30,13 @@ STEPS, KILLED_AT = 12, 5
 DYING = f"""
 import os, signal, sys
 from shd.cli.main import run
-from shd.fitting import segment_training
-write = segment_training.write_state
+from shd.fitting import resuming
+write = resuming.write_state
 def write_and_die(path, tensors, numbers):
     write(path, tensors, numbers)
     if numbers["steps_done"] == {KILLED_AT}:
         os.kill(os.getpid(), signal.SIGKILL)
-segment_training.write_state = write_and_die
+resuming.write_state = write_and_die
 run(sys.argv[1:])
 """
 TINY = ("--device", "cpu", "--threads", "1")
@@ -408,7 +408,7 @@ def test_models_that_cannot_be_used_are_one_error(capsys, place, trained, tmp_pa
     messages = {
         other: "holds model, not a segmentation network; give the model.safetensors of shd segment train",
         short: "cannot be read",
-        trained: "cannot be read (it is a folder); give the model.safetensors of shd segment train",
+        place: "a folder without model.safetensors",
     }
     for model, message in messages.items():
         ran = run_program(capsys, "segment", "predict", model, place / "study.tsv", "--out", tmp_path / "p")

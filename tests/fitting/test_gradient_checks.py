@@ -7,7 +7,7 @@ import shd
 from shd.errors import SettingsError, ShdWarning
 from shd.fitting.segment_prediction import predict_subject
 from shd.fitting.segment_subjects import read_study
-from shd.fitting.training_subjects import with_responses
+from shd.fitting.training_subjects import subject_states, with_responses
 from shd.io.images import write_image
 from shd.io.responses import write_response
 from shd.io.segmenters import StoredSegmenter, network_for
@@ -44,7 +44,7 @@ def subject(scan, tmp_path_factory):
 def test_training_on_measured_scans(subject, tmp_path):
     for _ in range(2):  # the second time nothing is computed, and it is said again
         with pytest.warns(ShdWarning, match=f"^s0: {MIRRORED}"):
-            with_responses([subject], tmp_path, ("wm",))
+            with_responses([subject], subject_states([subject], False), tmp_path, ("wm",))
 
 
 def test_training_of_a_segmentation(subject, tmp_path):
