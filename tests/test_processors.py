@@ -67,13 +67,13 @@ def test_threads_are_as_many_as_usable_processors(monkeypatch, module, work):
 
 def test_peaks_of_a_fit_an_inference_and_its_normalisation_are_found_on_the_threads_asked_for(tmp_path, monkeypatch):
     """A worker of a cohort has its share of the processors: `--threads` also says how many look for peaks."""
-    asked = []
+    asked, find_peaks = [], peaks.find_peaks
 
     def find(coefficients, threads=None):
         asked.append(threads)
-        return peaks.find_peaks(coefficients, threads=threads)
+        return find_peaks(coefficients, threads=threads)
 
-    monkeypatch.setattr("shd.fitting.fit.find_peaks", find)
+    monkeypatch.setattr(peaks, "find_peaks", find)
     monkeypatch.setattr("shd.fitting.normalise.find_peaks", find)
     phantom = crossing_phantom(60.0, shape=(6, 6, 4), protocol=Protocol("small", 2, ((1000.0, 15), (3000.0, 30))))
     settings = FitSettings(steps=1, width=2, tile=4, threads=1, device="cpu")
