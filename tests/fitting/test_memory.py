@@ -46,4 +46,4 @@ def test_a_voxel_takes_what_the_documentation_says():
     ran = subprocess.run([sys.executable, "-c", INFER], capture_output=True, text=True, timeout=900)
     assert ran.returncode == 0, ran.stderr
     small, voxel = map(float, ran.stdout.split())
-    assert small < 256 and voxel < 1.1 * (4 * VOLUMES + 12 * UNKNOWNS), ran.stdout
+    assert small < 256 and voxel < 1.25 * (4 * VOLUMES + 12 * UNKNOWNS), ran.stdout
