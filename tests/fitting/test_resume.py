@@ -118,7 +118,8 @@ def test_a_damaged_checkpoint_says_what_to_do(capsys, remains, content):
     (out.with_name("out.partial") / "checkpoint.safetensors").write_bytes(content)
     ran = run_program(capsys, *arguments, "--out", out)
     assert ran.code == 2
-    assert re.search(r"error: .*checkpoint\.safetensors: .*; give the checkpoint\.safetensors of an interrupted training, or --force", ran.err)
+    way_out = r"give the checkpoint\.safetensors of an interrupted training, or --force"
+    assert re.search(rf"error: .*checkpoint\.safetensors: .*; {way_out}", ran.err)
 
 
 @pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (OutputError("disk full"), 2)])

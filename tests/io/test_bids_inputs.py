@@ -33,7 +33,8 @@ def test_labels_choose(source, participants, sessions, expected):
 
 @pytest.mark.parametrize(
     ("participants", "sessions", "error", "says"),
-    [(("0 1",), (), FormatError, "letters and digits"), (("01", "5"), (), ScanError, "no scan of sub-5 among 5 scans; there are sub-01"),
+    [(("0 1",), (), FormatError, "letters and digits"),
+     (("01", "5"), (), ScanError, "no scan of sub-5 among 5 scans; there are sub-01"),
      ((), ("c",), ScanError, "no scan of ses-c among 5 scans; there are ses-a, ses-b"),
      (("01",), ("a",), ScanError, "0 scans of participants 01 in sessions a; each label is there, but not together")],
 )  # fmt: skip
