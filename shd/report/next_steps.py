@@ -12,6 +12,6 @@ def next_steps(folder: Path) -> tuple[str, ...]:
     anatomy = quote(str(folder / "b0.nii.gz")) if (folder / "b0.nii.gz").is_file() else fod
     return (
         f"mrview {anatomy} -odf.load_sh {fod}",
-        f"tckgen {fod} tracks.tck -seed_image {mask} -select 10000",
+        f"tckgen {fod} tracks.tck -seed_image {mask} -mask {mask} -select 10000 -cutoff 0.2",
         f"shd track {quote(str(folder))} --out tracks.trx",
     )

@@ -302,7 +302,8 @@ def test_what_a_command_says(capsys, fitted, tmp_path):
     assert lines[5:] == [
         f"  shd report {out}",
         f"  mrview {out}/b0.nii.gz -odf.load_sh {out}/wm_fod.nii.gz",
-        f"  tckgen {out}/wm_fod.nii.gz tracks.tck -seed_image {out}/mask.nii.gz -select 10000",
+        f"  tckgen {out}/wm_fod.nii.gz tracks.tck -seed_image {out}/mask.nii.gz -mask {out}/mask.nii.gz "
+        "-select 10000 -cutoff 0.2",
         f"  shd track {out} --out tracks.trx",
     ]
     assert names_in(out) == WITH_ALL_TISSUES and out.stat().st_ino == identity
